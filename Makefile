@@ -1,0 +1,64 @@
+# Thin: each target says in one line what it does; the work is in scripts.
+
+NPROC := $(shell nproc)
+CFLAGS ?= -O2 -g
+WARN = -Wall -Wextra -Wshadow -Werror
+BUILD = build
+
+NGX_SRC = /usr/share/nginx/src
+NGX_MODULE_SRCS = config $(wildcard ngx_cms_proxy_module/*.[ch])
+PLUGIN_SRCS = $(wildcard turn_auth_plugin/*.c)
+PLUGIN_HDRS = $(wildcard turn_auth_plugin/*.h)
+
+MODULE = $(BUILD)/ngx_http_cms_proxy_module.so
+PLUGIN = $(BUILD)/turn_auth_plugin.so
+
+.PHONY: all help deps deps-build test demo bench fuzz clean
+
+all: deps-build	## build the nginx module and the coturn plugin
+	@$(MAKE) --no-print-directory -s $(MODULE) $(PLUGIN)
+
+help:	## list the targets
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## */\1	/p' Makefile | expand -t 14
+
+deps-build:
+	@t/install-packages build
+
+deps:	## install the packages that tests and demo need
+	@t/install-packages test
+
+# The stock nginx's own build flags, from package nginx-dev; configure writes
+# beside its sources, so it works on a copy.
+$(BUILD)/nginx/Makefile: config $(NGX_SRC)/conf_flags
+	@mkdir -p $(BUILD)
+	rm -rf $(BUILD)/nginx $(BUILD)/nginx-src
+	cp -rL $(NGX_SRC) $(BUILD)/nginx-src
+	cd $(BUILD)/nginx-src && bash -c '. ./conf_flags && bash ./configure \
+	  --with-cc-opt="$$(dpkg-buildflags --get CFLAGS) -fPIC $$(dpkg-buildflags --get CPPFLAGS)" \
+	  --with-ld-opt="$$(dpkg-buildflags --get LDFLAGS) -fPIC" \
+	  "$${NGX_CONF_FLAGS[@]}" --with-stream --with-stream_ssl_module \
+	  --add-dynamic-module=$(CURDIR) --builddir=$(CURDIR)/$(BUILD)/nginx' \
+	  > $(CURDIR)/$(BUILD)/nginx-configure.log 2>&1 \
+	  || { tail -20 $(CURDIR)/$(BUILD)/nginx-configure.log >&2; exit 1; }
+
+$(MODULE): $(BUILD)/nginx/Makefile $(NGX_MODULE_SRCS)
+	$(MAKE) -s -C $(BUILD)/nginx-src -f $(CURDIR)/$(BUILD)/nginx/Makefile modules
+	cp $(BUILD)/nginx/ngx_http_cms_proxy_module.so $@
+
+$(PLUGIN): $(PLUGIN_SRCS) $(PLUGIN_HDRS) Makefile
+	@mkdir -p $(BUILD)
+	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -fPIC -fvisibility=hidden -shared \
+	  -pthread -I$$(pg_config --includedir) -o $@ $(PLUGIN_SRCS) \
+	  -lpq -lcrypto -Wl,-z,defs -Wl,-z,relro,-z,now
+
+test: deps all	## build and run every test (at most 10 minutes)
+	@t/run-tests
+
+demo: deps all	## the whole edge in network namespaces, with real browsers
+	@t/demo/run
+
+bench: deps all	## each figure beside its peer's; also build/bench.json
+	@t/bench/run
+
+clean:	## remove build/
+	rm -rf $(BUILD)
