@@ -31,6 +31,7 @@ my $owner = $$;
 #   ready_log  regular expression that its log matches
 #   timeout    seconds until ready (10)
 #   stdin      'pipe' to get ->{stdin}
+#   stop_signal  what asks it to end ('TERM')
 # stdout and stderr go to $Edge::Netns::dir/<name>.log. Dies, with the log,
 # when the process ends or does not get ready.
 sub start {
@@ -39,6 +40,7 @@ sub start {
         name => $o{name},
         log => $o{log} // "$Edge::Netns::dir/$o{name}.log",
         argv => $o{argv},
+        stop_signal => $o{stop_signal} // 'TERM',
     }, $class;
 
     my @argv = @{$o{argv}};
@@ -126,12 +128,13 @@ sub wait_end {
     return $self->{status};
 }
 
-# stop('TERM'): asks, waits, and after 5 s kills the process and its group.
+# stop(SIGNAL): asks (with stop_signal where none is given), waits, and after
+# 5 s kills the process and its group.
 sub stop {
     my ($self, $sig) = @_;
     close delete $self->{stdin} if $self->{stdin};
     if ($self->alive) {
-        kill $sig // 'TERM', $self->{pid};
+        kill $sig // $self->{stop_signal}, $self->{pid};
         if (!defined $self->wait_end(5)) {
             kill 'KILL', $self->{pid};
             $self->wait_end(5);
