@@ -1,0 +1,116 @@
+// The web bridge's pages: one application in several URLs, the guest links
+// of CMS 2.x and 3.x among them, and the redirects between them.
+//
+//   /                                 to /en-US/home
+//   /index.html?id=ID                 the application
+//   /invited.sf?secret=S&id=ID        to /en-US/meeting/ID?secret=S
+//   /meeting/ID?secret=S              the same
+//   /en-US/home, /en-US/meeting/ID    the application
+//   /en-US/goodbye                    thanks, and goes home by itself
+'use strict';
+
+const crypto = require('crypto');
+const fs = require('fs');
+const path = require('path');
+
+const types = { '.html': 'text/html; charset=utf-8',
+  '.js': 'application/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml' };
+
+class Pages {
+  constructor(config, identity) {
+    this.config = config;
+    this.identity = identity;
+  }
+
+  handle(req, res) {
+    if (req.method !== 'GET' && req.method !== 'HEAD') {
+      return this.refuse(res, 405, 'Method not allowed');
+    }
+    const url = new URL(req.url, 'https://web-bridge.invalid');
+    const link = this.guestLink(url);
+    if (link) {
+      return this.redirect(res, link);
+    }
+    if (/^\/(index\.html|[a-z]{2}-[A-Z]{2}\/(home|meeting\/\d+))$/
+      .test(url.pathname)) {
+      return this.application(res);
+    }
+    if (/^\/[a-z]{2}-[A-Z]{2}\/goodbye$/.test(url.pathname)) {
+      return this.goodbye(res);
+    }
+    return this.asset(res, url.pathname);
+  }
+
+  // Where this URL leads, or null when it is no guest link.
+  guestLink(url) {
+    if (url.pathname === '/') {
+      return '/en-US/home';
+    }
+    const id = url.pathname === '/invited.sf' ? url.searchParams.get('id')
+      : (/^\/meeting\/(\d+)$/.exec(url.pathname) || [])[1];
+    if (!id) {
+      return null;
+    }
+    const secret = url.searchParams.get('secret');
+    return `/en-US/meeting/${encodeURIComponent(id)}` +
+      (secret ? `?secret=${encodeURIComponent(secret)}` : '');
+  }
+
+  redirect(res, to) {
+    res.writeHead(302, { Location: this.identity.url() + to });
+    res.end();
+  }
+
+  // A new session for whoever opens the page; without its cookie nobody
+  // joins.
+  application(res) {
+    const session = crypto.randomBytes(12).toString('hex');
+    res.setHeader('Set-Cookie', [this.identity.cookie('session', session),
+      this.identity.cookie('language', 'en-US')]);
+    res.setHeader('Link',
+      `<${this.identity.url()}/app.css>; rel=preload; as=style`);
+    this.html(res, 'index.html');
+  }
+
+  goodbye(res) {
+    const home = `${this.identity.url()}/en-US/home`;
+    res.setHeader('Refresh', `5; url=${home}`);
+    res.setHeader('Content-Location', `${this.identity.url()}/goodbye.html`);
+    this.html(res, 'goodbye.html');
+  }
+
+  html(res, file) {
+    let text = this.read(file).toString();
+    if (this.config.absoluteLinks) {
+      text = text.replace(/(src|href)="\//g, `$1="${this.identity.url()}/`);
+    }
+    res.writeHead(200, { 'Content-Type': types['.html'] });
+    res.end(text);
+  }
+
+  asset(res, pathname) {
+    const file = /^\/([\w-]+\.(js|css|svg))$/.exec(pathname);
+    const data = file && this.read(file[1]);
+    if (!data) {
+      return this.refuse(res, 404, 'Not found');
+    }
+    res.writeHead(200, { 'Content-Type': types[path.extname(file[1])] });
+    return res.end(data);
+  }
+
+  read(file) {
+    try {
+      return fs.readFileSync(path.join(__dirname, 'public', file));
+    } catch {
+      return null;
+    }
+  }
+
+  refuse(res, status, text) {
+    res.writeHead(status, { 'Content-Type': 'text/plain' });
+    res.end(text + '\n');
+  }
+}
+
+module.exports = { Pages };
