@@ -1,0 +1,262 @@
+-- coturn's own tables, by name and column, as views on what schema turn
+-- holds: coturn finds them through search_path, and turnadmin works on them.
+-- Included by install.sql.
+--
+-- Whoever is a member of turn_admin sees all users here. Everybody else – a
+-- superuser too, lest a coturn that connects as one admits a disabled user –
+-- sees the users who are valid now.
+--
+-- turnadmin inserts and, where that fails, updates, and says nothing either
+-- way. So an insert of what exists changes it, without an error, which would
+-- put the key into the server's log; and what turnadmin would not say is
+-- raised as a warning, which libpq prints.
+
+create or replace view turn.turnusers_lt with (security_barrier) as
+select realm, name, hmackey::char(128) as hmackey
+from turn.credential
+where (enabled
+        and (valid_from is null or valid_from <= now())
+        and (valid_until is null or valid_until > now()))
+    or (select current_setting('is_superuser') = 'off'
+        and pg_has_role('turn_admin', 'usage'));
+
+create or replace view turn.turn_secret with (security_barrier) as
+select realm, value from turn.shared_secret;
+
+create or replace view turn.allowed_peer_ip with (security_barrier) as
+select r.realm, range.ip_range
+from turn.peer_rule r, unnest(r.ranges) as range (ip_range)
+where r.allowed;
+
+create or replace view turn.denied_peer_ip with (security_barrier) as
+select r.realm, range.ip_range
+from turn.peer_rule r, unnest(r.ranges) as range (ip_range)
+where not r.allowed;
+
+create or replace view turn.turn_origin_to_realm as
+select origin, realm from turn.origin;
+
+create or replace view turn.turn_realm_option as
+select realm, opt, value from turn.realm_option;
+
+create or replace view turn.oauth_key as
+select kid, ikm_key, timestamp, lifetime, as_rs_alg, realm from turn.oauth;
+
+create or replace view turn.admin_user as
+select name, realm, password from turn.web_admin;
+
+-- ---- turnusers_lt ----
+
+-- A key as coturn may store it: 32 to 128 hex digits.
+create or replace function turn.coturn_key(key text)
+returns text language plpgsql immutable as $$
+begin
+    perform turn.refuse(case when key is null
+        or key !~* '^[0-9a-f]{32,128}$' then 'the key is not hex digits' end);
+    return key;
+end $$;
+
+create or replace function turn.put_coturn_user(realm text, name text, key text)
+returns void language plpgsql as $$
+declare
+    state text;
+begin
+    insert into turn.credential as c (realm, name, hmackey)
+    values (put_coturn_user.realm, put_coturn_user.name, turn.coturn_key(key))
+    on conflict on constraint credential_pkey
+        do update set hmackey = excluded.hmackey;
+
+    select u.state into state from turn.users u
+    where u.realm = put_coturn_user.realm and u.name = put_coturn_user.name;
+    if state <> 'active' then
+        raise warning 'user "%" has the new key and is still %', name, state;
+    end if;
+end $$;
+
+create or replace function turn.change_turnusers_lt()
+returns trigger language plpgsql security definer
+set search_path = pg_catalog, turn, pg_temp as $$
+declare
+    fault text;
+begin
+    perform set_config('turn.rows', 'some', true);
+    if tg_op = 'DELETE' then
+        delete from turn.credential c
+        where c.realm = old.realm and c.name = old.name;
+        return old;
+    end if;
+
+    if tg_op = 'UPDATE' and (new.realm, new.name) <> (old.realm, old.name) then
+        raise exception 'a key holds for one name in one realm: add user "%"',
+            new.name using errcode = 'feature_not_supported';
+    end if;
+    fault := coalesce(turn.fault_in_realm(new.realm),
+        turn.fault_in_name(new.name));
+    if tg_op = 'INSERT' and fault is not null then
+        -- turnadmin does not show the error.
+        raise warning '%', fault;
+        perform turn.refuse(fault);
+    end if;
+    perform turn.put_coturn_user(new.realm, new.name, new.hmackey::text);
+    return new;
+end $$;
+
+create or replace function turn.change_turnusers_lt_begins()
+returns trigger language plpgsql
+set search_path = pg_catalog, turn, pg_temp as $$
+begin
+    perform set_config('turn.rows', 'none', true);
+    return null;
+end $$;
+
+create or replace function turn.change_turnusers_lt_ends()
+returns trigger language plpgsql
+set search_path = pg_catalog, turn, pg_temp as $$
+begin
+    if current_setting('turn.rows') = 'none' then
+        raise warning 'no such user: nothing is changed'
+            using hint = 'select * from turn.users also shows disabled and '
+                'expired users, whom only members of turn_admin change here.';
+    end if;
+    return null;
+end $$;
+
+drop trigger if exists change on turn.turnusers_lt;
+drop trigger if exists change_begins on turn.turnusers_lt;
+drop trigger if exists change_ends on turn.turnusers_lt;
+create trigger change
+    instead of insert or update or delete on turn.turnusers_lt
+    for each row execute function turn.change_turnusers_lt();
+create trigger change_begins before update or delete on turn.turnusers_lt
+    for each statement execute function turn.change_turnusers_lt_begins();
+create trigger change_ends after update or delete on turn.turnusers_lt
+    for each statement execute function turn.change_turnusers_lt_ends();
+
+-- ---- allowed_peer_ip, denied_peer_ip ----
+
+create or replace function turn.put_coturn_peer(
+    realm text, ip_range text, allowed boolean)
+returns void language plpgsql as $$
+begin
+    perform turn.nets_of(ip_range);
+    perform turn.refuse(case when ip_range like '::-%' then format(
+        '"%s" would mean all of IPv4 to coturn as well: write the network',
+        ip_range) end);
+    if strpos(ip_range, '/') > 0 then
+        ip_range := turn.peer_text(ip_range);
+    end if;
+    perform turn.put_peer(coalesce(realm, ''), ip_range, allowed, null);
+end $$;
+
+create or replace function turn.drop_coturn_peer(
+    realm text, ip_range text, allowed boolean)
+returns void language plpgsql as $$
+begin
+    delete from turn.peer_rule r
+    where r.realm = drop_coturn_peer.realm
+        and r.allowed = drop_coturn_peer.allowed
+        and r.ranges[1] = drop_coturn_peer.ip_range;
+    if not found then
+        raise exception '% is part of a wider rule in realm "%"',
+            ip_range, realm
+            using errcode = 'feature_not_supported',
+            hint = 'turn.peers shows it; turn.remove_peer removes all of it.';
+    end if;
+end $$;
+
+create or replace function turn.change_peer_ip()
+returns trigger language plpgsql security definer
+set search_path = pg_catalog, turn, pg_temp as $$
+declare
+    allowed constant boolean := tg_argv[0]::boolean;
+begin
+    if tg_op in ('DELETE', 'UPDATE') then
+        perform turn.drop_coturn_peer(old.realm, old.ip_range, allowed);
+    end if;
+    if tg_op = 'DELETE' then
+        return old;
+    end if;
+    perform turn.put_coturn_peer(new.realm, new.ip_range, allowed);
+    return new;
+end $$;
+
+drop trigger if exists change on turn.allowed_peer_ip;
+create trigger change
+    instead of insert or update or delete on turn.allowed_peer_ip
+    for each row execute function turn.change_peer_ip('true');
+drop trigger if exists change on turn.denied_peer_ip;
+create trigger change
+    instead of insert or update or delete on turn.denied_peer_ip
+    for each row execute function turn.change_peer_ip('false');
+
+-- ---- what holds secrets: no insert fails for being there already ----
+
+create or replace function turn.change_turn_secret()
+returns trigger language plpgsql security definer
+set search_path = pg_catalog, turn, pg_temp as $$
+begin
+    if tg_op in ('DELETE', 'UPDATE') then
+        delete from turn.shared_secret s
+        where s.realm = old.realm and s.value = old.value;
+    end if;
+    if tg_op = 'DELETE' then
+        return old;
+    end if;
+    perform turn.refuse(case when coalesce(new.value, '') = ''
+        then 'the secret is empty' end);
+    insert into turn.shared_secret (realm, value)
+    values (coalesce(new.realm, ''), new.value)
+    on conflict do nothing;
+    return new;
+end $$;
+
+drop trigger if exists change on turn.turn_secret;
+create trigger change
+    instead of insert or update or delete on turn.turn_secret
+    for each row execute function turn.change_turn_secret();
+
+create or replace function turn.change_oauth_key()
+returns trigger language plpgsql security definer
+set search_path = pg_catalog, turn, pg_temp as $$
+begin
+    if tg_op = 'DELETE' or tg_op = 'UPDATE' and new.kid <> old.kid then
+        delete from turn.oauth o where o.kid = old.kid;
+    end if;
+    if tg_op = 'DELETE' then
+        return old;
+    end if;
+    insert into turn.oauth (kid, ikm_key, timestamp, lifetime, as_rs_alg, realm)
+    values (new.kid, new.ikm_key, coalesce(new.timestamp, 0),
+        coalesce(new.lifetime, 0), coalesce(new.as_rs_alg, ''), new.realm)
+    on conflict (kid) do update set ikm_key = excluded.ikm_key,
+        timestamp = excluded.timestamp, lifetime = excluded.lifetime,
+        as_rs_alg = excluded.as_rs_alg, realm = excluded.realm;
+    return new;
+end $$;
+
+drop trigger if exists change on turn.oauth_key;
+create trigger change
+    instead of insert or update or delete on turn.oauth_key
+    for each row execute function turn.change_oauth_key();
+
+create or replace function turn.change_admin_user()
+returns trigger language plpgsql security definer
+set search_path = pg_catalog, turn, pg_temp as $$
+begin
+    if tg_op = 'DELETE' or tg_op = 'UPDATE' and new.name <> old.name then
+        delete from turn.web_admin a where a.name = old.name;
+    end if;
+    if tg_op = 'DELETE' then
+        return old;
+    end if;
+    insert into turn.web_admin (name, realm, password)
+    values (new.name, new.realm, new.password)
+    on conflict (name) do update
+        set realm = excluded.realm, password = excluded.password;
+    return new;
+end $$;
+
+drop trigger if exists change on turn.admin_user;
+create trigger change
+    instead of insert or update or delete on turn.admin_user
+    for each row execute function turn.change_admin_user();

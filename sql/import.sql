@@ -1,0 +1,160 @@
+-- An existing coturn database: every row of coturn's own tables moves into
+-- schema turn, whatever age the tables are of, and the tables go. Where they
+-- were, views of the same names take their place (import_views.sql), so a
+-- coturn that connects as it always did goes on, with the same users. Included
+-- by install.sql.
+--
+-- Looked at are the schemas that the caller's search_path names, and turn. A
+-- row that is in schema turn already, with other contents, stops the
+-- installation: one of the two is wrong, and only people know which. So does a
+-- view or foreign key that somebody hung on coturn's tables. A table with
+-- columns that no coturn reads today stays, as NAME_before_cms_edge.
+
+create temporary table turn_found (
+    old_schema name,
+    old_name   name,
+    owner      name,
+    acl        aclitem[]
+) on commit drop;
+
+create temporary table turn_target (
+    old_name name,
+    new_name name,
+    keys     text,      -- what names a row to people
+    columns  text[],    -- of both; a missing column or null becomes …
+    defaults text[]     -- … this
+) on commit drop;
+
+insert into turn_target values
+('turnusers_lt', 'credential', 'realm, name',
+    '{realm,name,hmackey}', array['''''', 'null', 'null']),
+('turn_secret', 'shared_secret', 'realm',
+    '{realm,value}', array['''''', 'null']),
+('allowed_peer_ip', 'peer_rule', 'realm, ip_range',
+    '{realm,ip_range}', array['''''', 'null']),
+('denied_peer_ip', 'peer_rule', 'realm, ip_range',
+    '{realm,ip_range}', array['''''', 'null']),
+('turn_origin_to_realm', 'origin', 'origin',
+    '{origin,realm}', array['null', 'null']),
+('turn_realm_option', 'realm_option', 'realm, opt',
+    '{realm,opt,value}', array['''''', 'null', 'null']),
+('oauth_key', 'oauth', 'kid', '{kid,ikm_key,timestamp,lifetime,as_rs_alg,realm}',
+    array['null', 'null', '0', '0', '''''', 'null']),
+('admin_user', 'web_admin', 'name',
+    '{name,realm,password}', array['null', 'null', 'null']);
+
+-- `select` that reads an old table, of whatever age, as coturn reads it today.
+create function pg_temp.select_old(old regclass, columns text[], defaults text[])
+returns text language sql as $$
+    select 'select ' || string_agg(case
+            when a.attname is null then d
+            when a.atttypid in ('int4'::regtype, 'int8'::regtype)
+                then format('coalesce(%I, %s) as %1$I', c, d)
+            else format('coalesce(%I::text, %s) as %1$I', c, d)
+        end, ', ' order by place) || format(' from %s', old)
+    from unnest(columns, defaults) with ordinality as t (c, d, place)
+    left join pg_attribute a on a.attrelid = old and a.attname = t.c
+        and a.attnum > 0 and not a.attisdropped
+$$;
+
+-- The columns of an old table that no coturn reads today.
+create function pg_temp.other_columns(old regclass, columns text[])
+returns bigint language sql as $$
+    select count(*) from pg_attribute
+    where attrelid = old and attnum > 0 and not attisdropped
+        and attname <> all (columns)
+$$;
+
+-- Peer rows come over as coturn has them, also those it does not understand.
+create function pg_temp.import_peers(rows text, allowed boolean)
+returns void language plpgsql as $$
+declare
+    r record;
+    nets cidr[];
+begin
+    for r in execute rows loop
+        begin
+            nets := turn.nets_of(r.ip_range);
+        exception when invalid_parameter_value then
+            nets := '{}';
+            raise warning 'peer "%" (realm "%") is kept, but coturn may not '
+                'understand it: %', r.ip_range, r.realm, sqlerrm;
+        end;
+        if strpos(r.ip_range, '/') > 0 then
+            raise warning 'peer "%" (realm "%") is kept, but coturn ignores '
+                'it: use turn.%_peer', r.ip_range, r.realm,
+                case when allowed then 'allow' else 'deny' end;
+            nets := '{}';
+        end if;
+        insert into turn.peer_rule (realm, peer, allowed, nets, ranges)
+        values (r.realm, r.ip_range, allowed, nets, array_remove(
+            array[r.ip_range] || turn.ranges_of('/', nets, allowed), null))
+        on conflict do nothing;
+    end loop;
+end $$;
+
+create function pg_temp.import_table(old regclass, t turn_target)
+returns void language plpgsql as $$
+declare
+    rows constant text := pg_temp.select_old(old, t.columns, t.defaults);
+    allowed constant boolean := t.old_name like 'allowed%';
+    lost text;
+    now_here text := format('select %s from turn.%I',
+        array_to_string(t.columns, ', '), t.new_name);
+begin
+    if t.new_name = 'peer_rule' then
+        perform pg_temp.import_peers(rows, allowed);
+        now_here := format('select realm, peer from turn.peer_rule '
+            'where allowed = %L', allowed);
+    else
+        execute format('insert into turn.%I (%s) %s on conflict do nothing',
+            t.new_name, array_to_string(t.columns, ', '), rows);
+    end if;
+
+    execute format('select string_agg(format(%L, %s), %L) from '
+        '(select * from (%s except %s) as l (%s) limit 3) as lost',
+        case when t.keys like '%,%' then '"%s" "%s"' else '"%s"' end,
+        t.keys, ', ', rows, now_here, array_to_string(t.columns, ', '))
+        into lost;
+    if lost is not null then
+        raise exception 'schema turn already has other contents for rows of '
+            '%: %', old, lost
+            using hint = 'Remove or rename them in one of the two, then '
+                'install again. Nothing has been changed.';
+    end if;
+end $$;
+
+do $$
+declare
+    schemas constant name[] := current_setting('turn_install.schemas')::name[];
+    old record;
+    t turn_target;
+begin
+    for old in
+        select c.oid::regclass as id, n.nspname, c.relname, c.relowner,
+            c.relacl
+        from pg_class c
+        join pg_namespace n on n.oid = c.relnamespace
+        join turn_target on old_name = c.relname
+        where c.relkind = 'r' and n.nspname !~ '^pg_'
+        order by n.nspname, c.relname
+    loop
+        if old.nspname <> all (schemas || 'turn'::name) then
+            raise warning '% is not looked at: schema % is not in search_path',
+                old.id, old.nspname;
+            continue;
+        end if;
+        execute format('lock table %s in access exclusive mode', old.id);
+        select * into t from turn_target where old_name = old.relname;
+        perform pg_temp.import_table(old.id, t);
+        execute format('analyze turn.%I', t.new_name);
+        insert into turn_found values (old.nspname, old.relname,
+            pg_get_userbyid(old.relowner), old.relacl);
+        if pg_temp.other_columns(old.id, t.columns) > 0 then
+            execute format('alter table %s rename to %I', old.id,
+                old.relname || '_before_cms_edge');
+        else
+            execute format('drop table %s', old.id);
+        end if;
+    end loop;
+end $$;

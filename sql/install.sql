@@ -1,0 +1,55 @@
+-- cms-edge's database: TURN users, peer rules and what else coturn reads.
+-- Run it with psql, as superuser or as the owner of the database, in the
+-- database that coturn uses or is going to use (any name, empty or not):
+--
+--     createdb turn
+--     psql -d turn -f sql/install.sql
+--
+-- Everything happens in one transaction. Running it again is harmless: it
+-- brings an older cms-edge up to date and changes nothing in a current one.
+-- Over an existing coturn database every row is kept; import.sql says how.
+--
+-- Afterwards (more in roles.sql):
+--
+--     create role turnserver login in role turn_server;   -- coturn's OS user
+--     select turn.add_user('octavio.com', 'turnuser');    -- as turn_admin
+--
+--     # turnserver.conf
+--     psql-userdb="host=/run/postgresql dbname=turn user=turnserver
+--                  options='-c search_path=turn,public'"   # on one line
+--
+-- Needs PostgreSQL 13 or newer and no extension. Keys are made with core
+-- md5(), which a server with OpenSSL in FIPS mode refuses: there, make keys
+-- elsewhere (`turnadmin -k`) and give them to add_user(key => …) or set_key().
+
+\set ON_ERROR_STOP on
+\set QUIET on
+
+begin;
+
+-- Where coturn's tables may be: what the caller's connection would find.
+select set_config('turn_install.schemas', current_schemas(false)::text, true)
+\g /dev/null
+set local search_path = pg_catalog, pg_temp;
+set local client_min_messages = warning;
+set local client_encoding = 'UTF8';
+set local lock_timeout = '60s';
+
+-- One installation at a time in this database.
+select pg_advisory_xact_lock(hashtext('cms-edge sql/install.sql'))
+\g /dev/null
+
+\ir roles.sql
+\ir schema.sql
+\ir names.sql
+\ir users.sql
+\ir peers.sql
+\ir coturn_tables.sql
+\ir import.sql
+\ir coturn_views.sql
+\ir import_views.sql
+\ir grants.sql
+
+commit;
+
+\echo cms-edge: schema turn is ready in database :DBNAME

@@ -1,0 +1,103 @@
+-- What coturn accepts as realm, user name, password and key, and how the last
+-- is made of the others. Pure functions: no table is read here. Called by
+-- users.sql, peers.sql and coturn_views.sql; included by install.sql.
+
+-- A character that neither names nor realms may hold, in words; null if there
+-- is none. coturn refuses the first seven in every name it is sent.
+create or replace function turn.refused_character(value text)
+returns text language sql immutable as $$
+    select what
+    from (values
+        (1, ' ',   'a space'),
+        (2, E'\t', 'a tab'),
+        (3, '''',  'a single quote'),
+        (4, '"',   'a double quote'),
+        (5, E'\n', 'a line break'),
+        (6, E'\r', 'a carriage return'),
+        (7, E'\\', 'a backslash'),
+        (8, (regexp_match(value, '[\u0001-\u001f\u007f]'))[1],
+            'a control character')) as refused (place, c, what)
+    where strpos(value, c) > 0
+    order by place
+    limit 1
+$$;
+
+-- Why coturn, or cms-edge, refuses a realm; null if it is good.
+create or replace function turn.fault_in_realm(realm text)
+returns text language sql immutable as $$
+    select case
+    when coalesce(realm, '') = '' then 'the realm is empty'
+    when octet_length(realm) > 127 then format(
+        'the realm has %s bytes, coturn takes at most 127',
+        octet_length(realm))
+    when turn.refused_character(realm) is not null then format(
+        'realm "%s" contains %s, which coturn refuses',
+        realm, turn.refused_character(realm))
+    end
+$$;
+
+-- Why coturn, or cms-edge, refuses a user name; null if it is good. A name
+-- that begins with `*` would mean "everybody" in coturn's command line
+-- interface; digits and a colon begin the names of time-limited users.
+create or replace function turn.fault_in_name(name text)
+returns text language sql immutable as $$
+    select case
+    when coalesce(name, '') = '' then 'the user name is empty'
+    when octet_length(name) > 512 then format(
+        'the user name has %s bytes, coturn takes at most 512',
+        octet_length(name))
+    when turn.refused_character(name) is not null then format(
+        'user name "%s" contains %s, which coturn refuses',
+        name, turn.refused_character(name))
+    when lower(name) like '%union%' and lower(name) like '%select%' then
+        format('user name "%s" contains "union" and "select", '
+            'which coturn refuses', name)
+    when left(name, 1) = '*' then format(
+        'user name "%s" begins with "*", which stands for all users in '
+        'coturn''s command line interface', name)
+    when name ~ '^[0-9]+:' then format(
+        'user name "%s" begins with digits and a colon, as only '
+        'time-limited users do', name)
+    end
+$$;
+
+-- Why a password cannot be used; null if it is good. It is not quoted.
+create or replace function turn.fault_in_password(password text)
+returns text language sql immutable as $$
+    select case
+    when coalesce(password, '') = '' then 'the password is empty'
+    when octet_length(password) > 256 then format(
+        'the password has %s bytes, coturn takes at most 256',
+        octet_length(password))
+    when password ~ '[\u0001-\u001f\u007f]' then
+        'the password contains a control character or line break'
+    end
+$$;
+
+-- The 32 hex digits that coturn stores and `turnadmin -k` prints:
+-- md5(user:realm:password), over UTF-8 whatever the database's encoding.
+-- (For a password outside ASCII turnadmin computes another key than browsers
+-- and CMS do; this is the browsers' one.)
+create or replace function turn.key_of(realm text, name text, password text)
+returns text language sql stable as $$
+    select md5(convert_to(name || ':' || realm || ':' || password, 'UTF8'))
+$$;
+
+-- A key as `turnadmin -k` or coturn's table has it (with or without 0x, any
+-- letter case), as 32 small hex digits; null if it is none.
+create or replace function turn.clean_key(key text)
+returns text language sql immutable as $$
+    select (regexp_match(lower(btrim(key)), '^(?:0x)?([0-9a-f]{32})$'))[1]
+$$;
+
+-- 24 characters of 5 random bits each (120 bits) from the server's
+-- cryptographic generator: small letters and digits without l, o, 0 and 1, so
+-- they survive the CMS API, a URL, a shell and a telephone.
+create or replace function turn.random_password()
+returns text language sql volatile as $$
+    select string_agg(substr('abcdefghijkmnpqrstuvwxyz23456789',
+        get_byte(bits, i) % 32 + 1, 1), '' order by i)
+    from (select sha256(convert_to(
+            gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8'))
+        ) as random (bits), generate_series(0, 23) as i
+$$;
