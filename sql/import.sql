@@ -47,7 +47,7 @@ insert into turn_target values
 create function pg_temp.select_old(old regclass, columns text[], defaults text[])
 returns text language sql as $$
     select 'select ' || string_agg(case
-            when a.attname is null then d
+            when a.attname is null then format('%s as %I', d, c)
             when a.atttypid in ('int4'::regtype, 'int8'::regtype)
                 then format('coalesce(%I, %s) as %1$I', c, d)
             else format('coalesce(%I::text, %s) as %1$I', c, d)
@@ -87,8 +87,9 @@ begin
             nets := '{}';
         end if;
         insert into turn.peer_rule (realm, peer, allowed, nets, ranges)
-        values (r.realm, r.ip_range, allowed, nets, array_remove(
-            array[r.ip_range] || turn.ranges_of('/', nets, allowed), null))
+        values (r.realm, r.ip_range, allowed, nets, array[r.ip_range]
+            || array_remove(turn.ranges_of(r.ip_range, nets, allowed),
+                r.ip_range))
         on conflict do nothing;
     end loop;
 end $$;
@@ -124,6 +125,26 @@ begin
     end if;
 end $$;
 
+create function pg_temp.retire_table(old regclass, t turn_target)
+returns void language plpgsql as $$
+declare
+    what text;
+begin
+    if pg_temp.other_columns(old, t.columns) > 0 then
+        execute format('alter table %s rename to %I', old,
+            t.old_name || '_before_cms_edge');
+    else
+        execute format('drop table %s', old);
+    end if;
+exception when dependent_objects_still_exist then
+    get stacked diagnostics what = pg_exception_detail;
+    raise exception 'table % has moved into schema turn, but something needs '
+        'it where it was', old
+        using detail = what,
+        hint = 'Drop that, install, and make it again on the view that takes '
+            'the table''s place. Nothing has been changed.';
+end $$;
+
 do $$
 declare
     schemas constant name[] := current_setting('turn_install.schemas')::name[];
@@ -150,11 +171,6 @@ begin
         execute format('analyze turn.%I', t.new_name);
         insert into turn_found values (old.nspname, old.relname,
             pg_get_userbyid(old.relowner), old.relacl);
-        if pg_temp.other_columns(old.id, t.columns) > 0 then
-            execute format('alter table %s rename to %I', old.id,
-                old.relname || '_before_cms_edge');
-        else
-            execute format('drop table %s', old.id);
-        end if;
+        perform pg_temp.retire_table(old.id, t);
     end loop;
 end $$;

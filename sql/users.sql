@@ -89,10 +89,11 @@ begin
 end $$;
 
 -- Raises P0002 where an update or delete touched nobody.
-create or replace function turn.expect_user(found boolean, realm text, name text)
+create or replace function turn.expect_user(
+    was_there boolean, realm text, name text)
 returns void language plpgsql as $$
 begin
-    if not found then
+    if not was_there then
         raise exception 'there is no user "%" in realm "%"', name, realm
             using errcode = 'no_data_found',
             hint = 'select * from turn.users lists them; '
