@@ -241,7 +241,7 @@ SQL
     my $dump = dump_of($db);
     my $out = $pg->run_file($file, db => $db);
     is($? >> 8, 3, 'psql ends with an error');
-    like($out, qr/view my_report depends on table public.turnusers_lt/,
+    like($out, qr/view public.my_report depends on table public.turnusers_lt/,
         'that says why');
     is(dump_of($db), $dump, 'the database is as it was');
 
