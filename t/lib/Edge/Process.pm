@@ -20,6 +20,9 @@ use Exporter 'import';
 
 our @EXPORT_OK = qw(wait_until wait_tcp slurp spew);
 
+# 0: a failure ends without showing and keeping the logs.
+our $show_logs = 1;
+
 my @running;
 my $owner = $$;
 
@@ -200,7 +203,7 @@ END {
         my $failed = $status
             || (defined $Test::Builder::Test
                 && !$Test::Builder::Test->is_passing);
-        if ($failed) {
+        if ($failed && $show_logs) {
             my $keep = "$Edge::Netns::root/build/t/" . basename($0, '.t');
             make_path($keep);
             for my $log (glob("$Edge::Netns::dir/*.log")) {
