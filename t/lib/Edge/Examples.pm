@@ -1,0 +1,115 @@
+package Edge::Examples;
+
+# Puts the files of conf-examples/ where an administrator would, inside the
+# test's private mounts: /etc, /run, /var/log and /var/lib/nginx become
+# copies or empty corners of our own, so that nothing of the machine changes.
+# Names and addresses are replaced by t/demo/names.sed and nothing else is.
+#
+#   Edge::Examples::install();
+#   Edge::Process->start(name => 'nginx',
+#       argv => [Edge::Examples::nginx_argv()]);
+#   Edge::Process->start(name => 'coturn', Edge::Examples::coturn());
+
+use strict;
+use warnings;
+use Carp;
+use Edge::Certs;
+use Edge::Netns;
+use Edge::Process qw(slurp spew);
+use File::Basename qw(dirname);
+use File::Copy qw(copy);
+use File::Path qw(make_path);
+
+my $examples = "$Edge::Netns::root/conf-examples";
+my $drop_in = '/etc/systemd/system/coturn.service.d/cms-edge.conf';
+
+# Where each file goes.
+our %place = (
+    'nginx/nginx.conf' => '/etc/nginx/nginx.conf',
+    'coturn/turnserver.conf' => '/etc/turnserver.conf',
+    'systemd/coturn.service.d/cms-edge.conf' => $drop_in,
+    'cms/turn-server' => '/usr-local-bin/turn-server',
+);
+
+# Makes the mounts and puts everything in place: the examples, the freshly
+# built module and plugin, certificates.
+sub install {
+    my $dir = $Edge::Netns::dir;
+    _mount_corners($dir);
+    make_path("$dir/lib");
+    for my $so (glob "$Edge::Netns::root/build/*.so") {
+        copy($so, "$dir/lib/") or croak "$so: $!";
+    }
+    for my $file (sort keys %place) {
+        my $to = where($file);
+        make_path(dirname($to));
+        spew($to, substituted(slurp("$examples/$file")),
+            (stat "$examples/$file")[2] & 0777);
+    }
+    make_path('/etc/cms-edge');
+    my ($cert, $key) = Edge::Certs::cert('outside', 'cmsweb.octavio.test');
+    copy($cert, '/etc/cms-edge/cmsweb.pem');
+    copy($key, '/etc/cms-edge/cmsweb.key');
+    copy(Edge::Certs::ca('inside'), '/etc/cms-edge/cms-ca.pem');
+}
+
+# Where install() has put a file of conf-examples/.
+sub where {
+    my ($file) = @_;
+    my $to = $place{$file} // croak "no example $file";
+    $to =~ s,^/usr-local-bin/,$Edge::Netns::dir/bin/,;
+    return $to;
+}
+
+sub substituted {
+    my ($text) = @_;
+    for (split /\n/, slurp("$Edge::Netns::root/t/demo/names.sed")) {
+        next if !/^s(.)(.*)\1(.*)\1(g?)$/;
+        my ($from, $to) = ($2, $3);
+        $to =~ s,\@LIB\@,$Edge::Netns::dir/lib,;
+        $text =~ s/$from/$to/g;
+    }
+    return $text;
+}
+
+# nginx as its unit runs it, but in the foreground.
+sub nginx_argv { ('/usr/sbin/nginx', '-g', 'daemon off; master_process on;') }
+
+# coturn as Debian's unit and our drop-in run it: start()'s argv, user and
+# env. Dies where systemd would refuse to start it.
+sub coturn {
+    my (@prefix) = @_;
+    my $unit = slurp($drop_in);
+    for my $path ($unit =~ /^AssertPathExists=(.*)$/mg) {
+        -e $path or croak "$drop_in: AssertPathExists=$path";
+    }
+    my ($runtime) = $unit =~ /^RuntimeDirectory=(.*)$/m;
+    my (undef, undef, $uid, $gid) = getpwnam('turnserver');
+    mkdir "/run/$runtime", 0750;
+    chown $uid, $gid, "/run/$runtime";
+
+    my @as = ('setpriv', '--reuid=turnserver', '--regid=turnserver',
+        '--init-groups', '--no-new-privs', '--bounding-set=-all', '--');
+    for my $pre ($unit =~ /^ExecStartPre=\/bin\/sh -c '(.*)'$/mg) {
+        system(@as, '/bin/sh', '-c', $pre) == 0
+            or croak "$drop_in: ExecStartPre=$pre";
+    }
+    my @env = $unit =~ /^Environment=(.*)$/mg;
+    return (argv => [@prefix, @as, 'env', @env, '/usr/bin/turnserver', '-c',
+        '/etc/turnserver.conf', '--pidfile=']);
+}
+
+sub _mount_corners {
+    my ($dir) = @_;
+    make_path("$dir/etc");
+    system('cp', '-a', '/etc/.', "$dir/etc") == 0 or croak 'cp /etc failed';
+    my @mounts = (['--bind', "$dir/etc", '/etc'],
+        map { ['-t', 'tmpfs', '-o', 'mode=755', 'edge', $_] }
+            qw(/run /var/log /var/lib/nginx));
+    for my $mount (@mounts) {
+        system('mount', @$mount) == 0 or croak "mount @$mount failed";
+    }
+    make_path('/var/log/nginx', '/etc/cms-edge');
+}
+
+1;
