@@ -1,0 +1,342 @@
+package Edge::Demo;
+
+# The story that `make demo` and t/demo.t tell: the how-to's network comes up
+# with the examples of conf-examples/, then its *Verify* steps are walked
+# through by two guests with real browsers, over UDP and over TCP, and at last
+# by a guest and somebody inside, in the Call Bridge's place.
+#
+#   Edge::Demo->new->run(sub { my ($title, $error, $seconds) = @_; ... });
+
+use strict;
+use warnings;
+use Carp;
+use Edge::Browser;
+use Edge::Examples;
+use Edge::Netns;
+use Edge::Postgres;
+use Edge::Process qw(slurp spew wait_until);
+use Edge::Topology;
+use Edge::WebBridge;
+use File::Path qw(make_path);
+use Time::HiRes qw(time);
+
+my %at = %Edge::Topology::address;
+my $frames = 30;
+my $url = 'https://cmsweb.octavio.test';
+my $secret = 'JiVWTlcQRkFnBcWL9bCGzA';
+
+my @story = (
+    ['The network is up: guests, firewall with static NAT, edge, inside',
+        \&network],
+    ['PostgreSQL holds the TURN user that SQL made', \&database],
+    ['CMS is up: web bridge, Call Bridge and API', \&cms],
+    ['nginx and coturn run as conf-examples/ say', \&edge],
+    ['CMS knows the TURN server and reaches it', \&turn_server],
+    ["Verify step 1: $url shows *Join call*", \&step1],
+    ['Verify step 2: *Join call*, meeting ID 100101', \&step2],
+    ['Verify step 3: a name, the space is *Proxy webRTC*, *Join call*',
+        \&step3],
+    ['Verify step 4: another device joins, both are connected', \&step4],
+    ["... over UDP, both relayed at $at{nat}, video both ways",
+        sub { $_[0]->both_relayed('udp') }],
+    ['UDP is blocked: both come back through guest links', \&guest_links],
+    ["... over TCP, both relayed at $at{nat}, video both ways",
+        sub { $_[0]->both_relayed('tcp') }],
+    ['A media peer inside, in the Call Bridge\'s place, joins; UDP again',
+        \&call_bridge],
+    ["... over UDP, the guest's relay is $at{nat}, inside $at{lan2}",
+        sub { $_[0]->relayed_to_inside('udp') }],
+    ['UDP is blocked: the guest comes back', \&guest_returns],
+    ["... over TCP, the guest's relay is $at{nat}, inside $at{lan2}",
+        sub { $_[0]->relayed_to_inside('tcp') }],
+);
+
+# new(pictures => directory for screenshots)
+sub new {
+    my ($class, %o) = @_;
+    make_path($o{pictures}) if $o{pictures};
+    return bless {%o}, $class;
+}
+
+# Tells the story to its end or to the first step that fails; each(title,
+# error or undef, seconds) is called after each. True when all passed.
+sub run {
+    my ($self, $each) = @_;
+    for my $chapter (@story) {
+        my ($title, $code) = @$chapter;
+        my $start = time;
+        my $ok = eval { $code->($self); 1 };
+        $each->($title, $ok ? undef : $@ || 'unknown', time - $start);
+        return 0 if !$ok;
+    }
+    return 1;
+}
+
+sub net { $_[0]{net} }
+
+# ---- the ground ----
+
+sub network {
+    my ($self) = @_;
+    Edge::Examples::install();
+    $self->{net} = Edge::Topology->new;
+}
+
+sub database {
+    my ($self) = @_;
+    my $pg = $self->{pg} = Edge::Postgres->start(host => '',
+        hba => ['local all postgres trust', 'local all all peer']);
+    # Where Debian has its socket.
+    symlink $pg->socket_dir, '/run/postgresql' or croak "symlink: $!";
+    $pg->install('turn');
+    $pg->psql('create role turnserver login in role turn_server');
+    $self->{password}
+        = $pg->value("select turn.add_user('octavio.test', 'turnuser')");
+}
+
+sub cms {
+    my ($self) = @_;
+    my ($cert, $key) = Edge::Certs::cert('inside', 'cmsweb.octavio.test',
+        'cmsweb.cms.octavio.local', 'admin.cms.octavio.local');
+    $self->{cms} = Edge::WebBridge->start(
+        prefix => [$self->net->in('inside')],
+        cert => $cert, key => $key,
+        listen => "$at{cms}:443",
+        answersTo => 'external', speaksAs => 'internal',
+        callBridgeListen => "$at{cms}:9999",
+        iceTransportPolicy => 'relay',
+        spaces => [{id => '100101', name => 'Proxy webRTC',
+            user => 'proxywebrtc', secret => $secret}],
+        admin => {listen => "$at{cms}:445", user => 'admin',
+            password => 'admin'},
+    );
+}
+
+sub edge {
+    my ($self) = @_;
+    my @in = $self->net->in('edge');
+    $self->{nginx} = Edge::Process->start(
+        name => 'nginx',
+        argv => [@in, Edge::Examples::nginx_argv()],
+        stop_signal => 'QUIT',
+        ready => sub { (slurp('/run/nginx.pid') // '') =~ /\d/ },
+    );
+    $self->{coturn} = Edge::Process->start(
+        name => 'coturn', Edge::Examples::coturn(@in),
+        ready_log => qr/Total General servers/,
+    );
+}
+
+sub turn_server {
+    my ($self) = @_;
+    spew('/etc/cms-edge/cms-api.netrc', 'machine admin.cms.octavio.local '
+            . "login admin password admin\n", 0600);
+    my $id = $self->tool('add', "$self->{password}\n");
+    my $status;
+    wait_until(sub {
+        $status = $self->tool("status $id", '');
+        return $status =~ /<reachable>true/;
+    }) or croak "CMS does not reach the TURN server: $status";
+}
+
+# The example that speaks to the CMS API, run inside.
+sub tool {
+    my ($self, $arguments, $stdin) = @_;
+    my $file = "$Edge::Netns::dir/tool-stdin";
+    spew($file, $stdin, 0600);
+    my @in = $self->net->in('inside');
+    open my $out, '-|', @in, 'sh', '-c', Edge::Examples::where(
+        'cms/turn-server') . " $arguments < $file" or croak "sh: $!";
+    local $/;
+    my $text = <$out> // '';
+    close $out or croak "turn-server $arguments failed: $text";
+    $text =~ s/\s+\z//;
+    return $text;
+}
+
+# ---- the how-to's Verify ----
+
+sub step1 {
+    my ($self) = @_;
+    $self->{browsers} = Edge::Browser->start;
+    $self->{ann} = $self->guest('ann', 210);
+    my $answer = $self->{ann}->open("$url/");
+    _is($answer->{status}, 200, 'the page');
+    _is($answer->{url} =~ s{(?<=test)/.*}{}r, $url, 'where it was led to');
+    $self->{ann}->see(button => 'Join call');
+    $self->picture('ann', 'step1-home');
+}
+
+sub step2 {
+    my ($self) = @_;
+    my $ann = $self->{ann};
+    $ann->click('Join call');
+    $ann->fill('Meeting ID' => '100101');
+    $self->picture('ann', 'step2-meeting-id');
+    $ann->click('Continue');
+}
+
+sub step3 {
+    my ($self) = @_;
+    my $ann = $self->{ann};
+    $ann->see(heading => 'Proxy webRTC');
+    $ann->fill('Your name' => 'Ann');
+    $self->picture('ann', 'step3-name');
+    $ann->click('Join call');
+    $ann->see('You are the first one here.');
+}
+
+sub step4 {
+    my ($self) = @_;
+    my $bob = $self->{bob} = $self->guest('bob', 30);
+    $bob->open("$url/");
+    $bob->click('Join call');
+    $bob->fill('Meeting ID' => '100101');
+    $bob->click('Continue');
+    $bob->fill('Your name' => 'Bob');
+    $bob->click('Join call');
+    $self->both_connected;
+}
+
+sub both_connected {
+    my ($self) = @_;
+    for (['ann', 'Bob'], ['bob', 'Ann']) {
+        my ($who, $other) = @$_;
+        $self->{$who}->see("2 in this call: you, $other");
+        $self->{$who}->see('Connected', timeout => 20000);
+    }
+}
+
+sub both_relayed {
+    my ($self, $protocol) = @_;
+    for my $who (qw(ann bob)) {
+        my $call = $self->{$who}->call(_plays_over($protocol));
+        _is($call->{local}{candidateType}, 'relay', "$who\'s candidate");
+        _is($call->{local}{address}, $at{nat}, "$who\'s relay address");
+        _relay_port($call->{local}{port});
+        _is($call->{remote}{address}, $at{nat}, "the address $who sends to");
+    }
+    $self->picture($_, "step4-$protocol") for qw(ann bob);
+}
+
+# Guest links of CMS 2.x and 3.x, while the firewall drops TURN over UDP.
+sub guest_links {
+    my ($self) = @_;
+    $self->block_udp(1);
+    $self->{ann}->open("$url/invited.sf?secret=$secret&id=100101");
+    $self->{ann}->fill('Your name' => 'Ann');
+    $self->{ann}->click('Join call');
+    $self->{bob}->open("$url/meeting/100101?secret=$secret");
+    $self->{bob}->fill('Your name' => 'Bob');
+    $self->{bob}->click('Join call');
+    $self->both_connected;
+}
+
+# ---- in the Call Bridge's place ----
+
+sub call_bridge {
+    my ($self) = @_;
+    $self->{bob}->close;
+    $self->block_udp(0);
+    $self->{inside} = $self->{browsers}->person('inside', camera => 120,
+        trust => Edge::Certs::ca('inside'),
+        prefix => [$self->net->in('inside')]);
+    $self->{inside}->open(
+        'https://cmsweb.cms.octavio.local:9999/index.html?id=100101');
+    $self->{inside}->fill('Your name' => 'Call Bridge');
+    $self->{inside}->click('Join call');
+    $self->guest_joins;
+}
+
+sub guest_returns {
+    my ($self) = @_;
+    $self->block_udp(1);
+    $self->guest_joins;
+}
+
+sub guest_joins {
+    my ($self) = @_;
+    my $ann = $self->{ann};
+    $ann->open("$url/index.html?id=100101");
+    $ann->fill('Your name' => 'Ann');
+    $ann->click('Join call');
+    $ann->see('2 in this call: you, Call Bridge');
+    $ann->see('Connected', timeout => 20000);
+}
+
+# There is no NAT between the Call Bridge and the edge: the guest offers its
+# relay at the NAT address, and media then comes to the Call Bridge from the
+# edge's own address and the same port, which it tells the guest.
+sub relayed_to_inside {
+    my ($self, $protocol) = @_;
+    my $guest = $self->{ann}->call(sub {
+        return _plays_over($protocol)->($_[0])
+            && $_[0]{local}{address} eq $at{lan2};
+    });
+    my $inside = $self->{inside}->call(_plays_over());
+    my @offered = map { [(split)[4, 5]] }
+        grep { / typ relay/ } @{$guest->{candidates}};
+    _is($_->[0], $at{nat}, 'the relay address the guest offers') for @offered;
+    my $port = $guest->{local}{port};
+    _relay_port($port);
+    grep { $_->[1] == $port } @offered
+        or croak "the guest's relay port $port is none it offered";
+    _is($guest->{remote}{address}, $at{cms}, 'where the guest sends to');
+    _is($inside->{remote}{port}, $port, 'the port the Call Bridge sends to');
+    my @own = grep { / typ relay/ } @{$inside->{candidates}};
+    @own or croak 'the Call Bridge got no relay of its own';
+    _is((split ' ', $_)[4], $at{nat}, "the Call Bridge's relay") for @own;
+    $self->picture($_, "inside-$protocol") for qw(ann inside);
+}
+
+# ---- doing and checking ----
+
+sub guest {
+    my ($self, $who, $hue) = @_;
+    return $self->{browsers}->person($who, camera => $hue,
+        trust => Edge::Certs::ca('outside'),
+        prefix => [$self->net->in($who)]);
+}
+
+# Whether the firewall drops UDP to the TURN port, in calls that run as well.
+sub block_udp {
+    my ($self, $on) = @_;
+    my $rules = $on
+        ? 'table ip noudp { chain c { type filter hook forward priority -10;'
+            . ' udp dport 3478 drop; }; }'
+        : 'delete table ip noudp';
+    system('ip', 'netns', 'exec', 'firewall', 'nft', $rules) == 0
+        or croak "nft '$rules' failed";
+}
+
+sub picture {
+    my ($self, $who, $name) = @_;
+    return if !$self->{pictures};
+    $self->{$who}->screenshot("$self->{pictures}/$name-$who.png");
+}
+
+# Video flows both ways, on the pair of candidates that ICE settles on.
+sub _plays_over {
+    my ($protocol) = @_;
+    return sub {
+        my ($call) = @_;
+        return $call->{framesDecoded} >= $frames
+            && $call->{framesSent} >= $frames
+            && (!$protocol
+                || ($call->{local}{relayProtocol} // '') eq $protocol);
+    };
+}
+
+sub _is {
+    my ($got, $expected, $what) = @_;
+    $got //= 'nothing';
+    $got eq $expected or croak "$what is $got, not $expected";
+}
+
+sub _relay_port {
+    my ($port) = @_;
+    $port >= 24000 && $port <= 29999
+        or croak "relay port $port is not in 24000-29999";
+}
+
+1;
