@@ -10,28 +10,26 @@ package Edge::Demo;
 use strict;
 use warnings;
 use Carp;
-use Edge::Browser;
-use Edge::Examples;
 use Edge::Netns;
-use Edge::Postgres;
-use Edge::Process qw(slurp spew wait_until);
+use Edge::Site;
 use Edge::Topology;
-use Edge::WebBridge;
 use File::Path qw(make_path);
 use Time::HiRes qw(time);
 
 my %at = %Edge::Topology::address;
 my $frames = 30;
-my $url = 'https://cmsweb.octavio.test';
+my $url = $Edge::Site::url;
 my $secret = 'JiVWTlcQRkFnBcWL9bCGzA';
 
 my @story = (
     ['The network is up: guests, firewall with static NAT, edge, inside',
-        \&network],
-    ['PostgreSQL holds the TURN user that SQL made', \&database],
+        sub { $_[0]{site}->network }],
+    ['PostgreSQL holds the TURN user that SQL made',
+        sub { $_[0]{site}->database }],
     ['CMS is up: web bridge, Call Bridge and API', \&cms],
-    ['nginx and coturn run as conf-examples/ say', \&edge],
-    ['CMS knows the TURN server and reaches it', \&turn_server],
+    ['nginx and coturn run as conf-examples/ say', sub { $_[0]{site}->edge }],
+    ['CMS knows the TURN server and reaches it',
+        sub { $_[0]{site}->turn_server }],
     ["Verify step 1: $url shows *Join call*", \&step1],
     ['Verify step 2: *Join call*, meeting ID 100101', \&step2],
     ['Verify step 3: a name, the space is *Proxy webRTC*, *Join call*',
@@ -55,7 +53,7 @@ my @story = (
 sub new {
     my ($class, %o) = @_;
     make_path($o{pictures}) if $o{pictures};
-    return bless {%o}, $class;
+    return bless {site => Edge::Site->new, %o}, $class;
 }
 
 # Tells the story to its end or to the first step that fails; each(title,
@@ -72,94 +70,18 @@ sub run {
     return 1;
 }
 
-sub net { $_[0]{net} }
-
-# ---- the ground ----
-
-sub network {
-    my ($self) = @_;
-    Edge::Examples::install();
-    $self->{net} = Edge::Topology->new;
-}
-
-sub database {
-    my ($self) = @_;
-    my $pg = $self->{pg} = Edge::Postgres->start(host => '',
-        hba => ['local all postgres trust', 'local all all peer']);
-    # Where Debian has its socket.
-    symlink $pg->socket_dir, '/run/postgresql' or croak "symlink: $!";
-    $pg->install('turn');
-    $pg->psql('create role turnserver login in role turn_server');
-    $self->{password}
-        = $pg->value("select turn.add_user('octavio.test', 'turnuser')");
-}
-
+# A space with a secret, for the guest links.
 sub cms {
     my ($self) = @_;
-    my ($cert, $key) = Edge::Certs::cert('inside', 'cmsweb.octavio.test',
-        'cmsweb.cms.octavio.local', 'admin.cms.octavio.local');
-    $self->{cms} = Edge::WebBridge->start(
-        prefix => [$self->net->in('inside')],
-        cert => $cert, key => $key,
-        listen => "$at{cms}:443",
-        answersTo => 'external', speaksAs => 'internal',
-        callBridgeListen => "$at{cms}:9999",
-        iceTransportPolicy => 'relay',
-        spaces => [{id => '100101', name => 'Proxy webRTC',
-            user => 'proxywebrtc', secret => $secret}],
-        admin => {listen => "$at{cms}:445", user => 'admin',
-            password => 'admin'},
-    );
-}
-
-sub edge {
-    my ($self) = @_;
-    my @in = $self->net->in('edge');
-    $self->{nginx} = Edge::Process->start(
-        name => 'nginx',
-        argv => [@in, Edge::Examples::nginx_argv()],
-        stop_signal => 'QUIT',
-        ready => sub { (slurp('/run/nginx.pid') // '') =~ /\d/ },
-    );
-    $self->{coturn} = Edge::Process->start(
-        name => 'coturn', Edge::Examples::coturn(@in),
-        ready_log => qr/Total General servers/,
-    );
-}
-
-sub turn_server {
-    my ($self) = @_;
-    spew('/etc/cms-edge/cms-api.netrc', 'machine admin.cms.octavio.local '
-            . "login admin password admin\n", 0600);
-    my $id = $self->tool('add', "$self->{password}\n");
-    my $status;
-    wait_until(sub {
-        $status = $self->tool("status $id", '');
-        return $status =~ /<reachable>true/;
-    }) or croak "CMS does not reach the TURN server: $status";
-}
-
-# The example that speaks to the CMS API, run inside.
-sub tool {
-    my ($self, $arguments, $stdin) = @_;
-    my $file = "$Edge::Netns::dir/tool-stdin";
-    spew($file, $stdin, 0600);
-    my @in = $self->net->in('inside');
-    open my $out, '-|', @in, 'sh', '-c', Edge::Examples::where(
-        'cms/turn-server') . " $arguments < $file" or croak "sh: $!";
-    local $/;
-    my $text = <$out> // '';
-    close $out or croak "turn-server $arguments failed: $text";
-    $text =~ s/\s+\z//;
-    return $text;
+    $self->{site}->cms(spaces => [{id => '100101', name => 'Proxy webRTC',
+        user => 'proxywebrtc', secret => $secret}]);
 }
 
 # ---- the how-to's Verify ----
 
 sub step1 {
     my ($self) = @_;
-    $self->{browsers} = Edge::Browser->start;
-    $self->{ann} = $self->guest('ann', 210);
+    $self->{ann} = $self->{site}->guest('ann', camera => 210);
     my $answer = $self->{ann}->open("$url/");
     _is($answer->{status}, 200, 'the page');
     _is($answer->{url} =~ s{(?<=test)/.*}{}r, $url, 'where it was led to');
@@ -188,7 +110,7 @@ sub step3 {
 
 sub step4 {
     my ($self) = @_;
-    my $bob = $self->{bob} = $self->guest('bob', 30);
+    my $bob = $self->{bob} = $self->{site}->guest('bob', camera => 30);
     $bob->open("$url/");
     $bob->click('Join call');
     $bob->fill('Meeting ID' => '100101');
@@ -222,7 +144,7 @@ sub both_relayed {
 # Guest links of CMS 2.x and 3.x, while the firewall drops TURN over UDP.
 sub guest_links {
     my ($self) = @_;
-    $self->block_udp(1);
+    $self->{site}->block_udp(1);
     $self->{ann}->open("$url/invited.sf?secret=$secret&id=100101");
     $self->{ann}->fill('Your name' => 'Ann');
     $self->{ann}->click('Join call');
@@ -237,10 +159,8 @@ sub guest_links {
 sub call_bridge {
     my ($self) = @_;
     $self->{bob}->close;
-    $self->block_udp(0);
-    $self->{inside} = $self->{browsers}->person('inside', camera => 120,
-        trust => Edge::Certs::ca('inside'),
-        prefix => [$self->net->in('inside')]);
+    $self->{site}->block_udp(0);
+    $self->{inside} = $self->{site}->guest('inside', camera => 120);
     $self->{inside}->open(
         'https://cmsweb.cms.octavio.local:9999/index.html?id=100101');
     $self->{inside}->fill('Your name' => 'Call Bridge');
@@ -250,7 +170,7 @@ sub call_bridge {
 
 sub guest_returns {
     my ($self) = @_;
-    $self->block_udp(1);
+    $self->{site}->block_udp(1);
     $self->guest_joins;
 }
 
@@ -289,25 +209,7 @@ sub relayed_to_inside {
     $self->picture($_, "inside-$protocol") for qw(ann inside);
 }
 
-# ---- doing and checking ----
-
-sub guest {
-    my ($self, $who, $hue) = @_;
-    return $self->{browsers}->person($who, camera => $hue,
-        trust => Edge::Certs::ca('outside'),
-        prefix => [$self->net->in($who)]);
-}
-
-# Whether the firewall drops UDP to the TURN port, in calls that run as well.
-sub block_udp {
-    my ($self, $on) = @_;
-    my $rules = $on
-        ? 'table ip noudp { chain c { type filter hook forward priority -10;'
-            . ' udp dport 3478 drop; }; }'
-        : 'delete table ip noudp';
-    system('ip', 'netns', 'exec', 'firewall', 'nft', $rules) == 0
-        or croak "nft '$rules' failed";
-}
+# ---- checking ----
 
 sub picture {
     my ($self, $who, $name) = @_;

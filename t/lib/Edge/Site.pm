@@ -1,0 +1,159 @@
+package Edge::Site;
+
+# The how-to's whole site, with what conf-examples/ say: its network, the
+# database, CMS with web bridge, Call Bridge and API, and the edge between
+# them. Built step by step, so that a test can leave something out or do it
+# otherwise; t/lib/Edge/Demo.pm walks through it with browsers.
+#
+#   my $site = Edge::Site->new;
+#   $site->network; $site->database; $site->cms; $site->edge;
+#   $site->turn_server;                      # all of it: $site->up
+#   my $ann = $site->guest('ann');           # a browser outside
+#   $ann->open("$Edge::Site::url/");
+
+use strict;
+use warnings;
+use Carp;
+use Edge::Browser;
+use Edge::Certs;
+use Edge::Examples;
+use Edge::Netns;
+use Edge::Postgres;
+use Edge::Process qw(slurp spew wait_until);
+use Edge::Topology;
+use Edge::WebBridge;
+
+our $url = 'https://cmsweb.octavio.test';
+my %at = %Edge::Topology::address;
+
+sub new {
+    my ($class) = @_;
+    return bless {}, $class;
+}
+
+sub up {
+    my ($self) = @_;
+    $self->$_ for qw(network database cms edge turn_server);
+    return $self;
+}
+
+# The namespaces, firewall and DNS, and the examples in their places.
+sub network {
+    my ($self) = @_;
+    Edge::Examples::install();
+    $self->{net} = Edge::Topology->new;
+}
+
+# in('edge'): argv that runs what follows in that place (Edge::Topology).
+sub in { my $self = shift; $self->{net}->in(@_) }
+
+# PostgreSQL where Debian has it, with the TURN user that CMS will hand out.
+sub database {
+    my ($self) = @_;
+    my $pg = $self->{pg} = Edge::Postgres->start(host => '',
+        hba => ['local all postgres trust', 'local all all peer']);
+    symlink $pg->socket_dir, '/run/postgresql' or croak "symlink: $!";
+    $pg->install('turn');
+    $pg->psql('create role turnserver login in role turn_server');
+    $self->{password}
+        = $pg->value("select turn.add_user('octavio.test', 'turnuser')");
+}
+
+sub pg { $_[0]{pg} }
+
+# The password of turnuser, as add_user() returned it.
+sub password { $_[0]{password} }
+
+# cms(setting => value, ...): those of Edge::WebBridge. Unless told, it is as
+# CMS is with two domains: answers to the guest URI, and speaks of itself by
+# its internal name.
+sub cms {
+    my ($self, %o) = @_;
+    my ($cert, $key) = Edge::Certs::cert('inside', 'cmsweb.octavio.test',
+        'cmsweb.cms.octavio.local', 'admin.cms.octavio.local');
+    $self->{cms} = Edge::WebBridge->start(
+        prefix => [$self->in('inside')],
+        cert => $cert, key => $key,
+        listen => "$at{cms}:443",
+        answersTo => 'external', speaksAs => 'internal',
+        callBridgeListen => "$at{cms}:9999",
+        iceTransportPolicy => 'relay',
+        admin => {listen => "$at{cms}:445", user => 'admin',
+            password => 'admin'},
+        %o,
+    );
+}
+
+# nginx and coturn, as their units start them. edge(nginx => sub { changed
+# text of nginx.conf }) for what an administrator would change there.
+sub edge {
+    my ($self, %o) = @_;
+    if ($o{nginx}) {
+        my $file = Edge::Examples::where('nginx/nginx.conf');
+        spew($file, $o{nginx}->(slurp($file)), 0644);
+    }
+    my @in = $self->in('edge');
+    $self->{nginx} = Edge::Process->start(
+        name => 'nginx',
+        argv => [@in, Edge::Examples::nginx_argv()],
+        stop_signal => 'QUIT',
+        ready => sub { (slurp('/run/nginx.pid') // '') =~ /\d/ },
+    );
+    $self->{coturn} = Edge::Process->start(
+        name => 'coturn', Edge::Examples::coturn(@in),
+        ready_log => qr/Total General servers/,
+    );
+}
+
+# Tells CMS about the TURN server and waits until CMS says it is reachable.
+sub turn_server {
+    my ($self, $password) = @_;
+    spew('/etc/cms-edge/cms-api.netrc', 'machine admin.cms.octavio.local '
+            . "login admin password admin\n", 0600);
+    my $id = $self->cms_tool('add', ($password // $self->{password}) . "\n");
+    my $status;
+    wait_until(sub {
+        $status = $self->cms_tool("status $id");
+        return $status =~ /<reachable>true/;
+    }) or croak "CMS does not reach the TURN server: $status";
+    return $id;
+}
+
+# cms_tool(arguments, stdin): conf-examples/cms/turn-server, run inside; what
+# it prints.
+sub cms_tool {
+    my ($self, $arguments, $stdin) = @_;
+    my $file = "$Edge::Netns::dir/cms-tool-stdin";
+    spew($file, $stdin // '', 0600);
+    my $tool = Edge::Examples::where('cms/turn-server');
+    open my $out, '-|', $self->in('inside'), 'sh', '-c',
+        "$tool $arguments < $file" or croak "sh: $!";
+    local $/;
+    my $text = <$out> // '';
+    close $out or croak "turn-server $arguments failed: $text";
+    $text =~ s/\s+\z//;
+    return $text;
+}
+
+# A browser at ann or bob (outside) or inside; further options as
+# Edge::Browser's person().
+sub guest {
+    my ($self, $who, %o) = @_;
+    my $browsers = $self->{browsers} //= Edge::Browser->start;
+    return $browsers->person($who,
+        trust => Edge::Certs::ca($who eq 'inside' ? 'inside' : 'outside'),
+        prefix => [$self->in($who)], %o);
+}
+
+# Whether the firewall drops UDP to the TURN port, in running calls as well.
+sub block_udp {
+    my ($self, $on) = @_;
+    my $rules = $on
+        ? 'table ip noudp { chain c { type filter hook forward priority -10;'
+            . ' udp dport 3478 drop; }; }'
+        : 'delete table ip noudp';
+    system('ip', 'netns', 'exec', 'firewall', 'nft', $rules) == 0
+        or croak "nft '$rules' failed";
+}
+
+1;
