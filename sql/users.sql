@@ -13,10 +13,14 @@
 -- backups of this database accordingly. A password typed into SQL can end up
 -- in ~/.psql_history, and in the server's log where it logs statements
 -- (log_statement, log_min_duration_statement, auto_explain). Hence the habits:
--- let add_user and set_password make the password, or compute the key
--- elsewhere (`turnadmin -k -u NAME -r REALM -p …`) and give only that. A call
--- that fails is kept out of the log by the functions themselves where a
--- superuser installed them (grants.sql).
+-- let add_user and set_password make the password, or compute the key where
+-- the password is known, and give only that:
+--
+--     read -rs P; printf %s "turnuser:octavio.com:$P" | md5sum
+--
+-- (`turnadmin -k -p …` makes the same key and shows the password in the process
+-- list meanwhile.) A call that fails is kept out of the server's log by the
+-- functions themselves where a superuser installed them (grants.sql).
 
 create table if not exists turn.credential (
     realm       text not null,
