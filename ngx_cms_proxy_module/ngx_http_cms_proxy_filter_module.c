@@ -1,0 +1,363 @@
+
+/*
+ * Response headers of a web bridge: its internal names become the guest URI
+ * asked for, a 101 passes only if it answers a WebSocket, and a WebSocket
+ * gets its own timeout.
+ */
+
+
+#include "ngx_http_cms_proxy_module.h"
+
+
+typedef struct {
+    ngx_str_t                        name;
+    ngx_uint_t                       cookie;
+} ngx_http_cms_proxy_header_t;
+
+
+static ngx_int_t ngx_http_cms_proxy_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_cms_proxy_switching(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx);
+static ngx_int_t ngx_http_cms_proxy_rewrite_headers(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx);
+static ngx_http_cms_proxy_header_t *ngx_http_cms_proxy_find_header(
+    ngx_str_t *name);
+static ngx_int_t ngx_http_cms_proxy_rewrite_value(ngx_http_request_t *r,
+    cms_rewrite_mapping_t *mappings, ngx_uint_t n, ngx_str_t *value);
+static ngx_int_t ngx_http_cms_proxy_rewrite_cookie(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx, ngx_str_t *value);
+static ngx_uint_t ngx_http_cms_proxy_mappings(ngx_http_cms_proxy_ctx_t *ctx,
+    cms_rewrite_mapping_t *mappings);
+static ngx_int_t ngx_http_cms_proxy_filter_init(ngx_conf_t *cf);
+
+
+/* response headers that can hold a name of the web bridge */
+
+static ngx_http_cms_proxy_header_t  ngx_http_cms_proxy_headers[] = {
+    { ngx_string("Location"), 0 },
+    { ngx_string("Content-Location"), 0 },
+    { ngx_string("Refresh"), 0 },
+    { ngx_string("Link"), 0 },
+    { ngx_string("Access-Control-Allow-Origin"), 0 },
+    { ngx_string("Content-Security-Policy"), 0 },
+    { ngx_string("Content-Security-Policy-Report-Only"), 0 },
+    { ngx_string("Set-Cookie"), 1 },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_http_module_t  ngx_http_cms_proxy_filter_module_ctx = {
+    NULL,                                  /* preconfiguration */
+    ngx_http_cms_proxy_filter_init,        /* postconfiguration */
+
+    NULL,                                  /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    NULL,                                  /* create location configuration */
+    NULL                                   /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_cms_proxy_filter_module = {
+    NGX_MODULE_V1,
+    &ngx_http_cms_proxy_filter_module_ctx, /* module context */
+    NULL,                                  /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+
+
+static ngx_int_t
+ngx_http_cms_proxy_header_filter(ngx_http_request_t *r)
+{
+    ngx_int_t                  rc;
+    ngx_http_cms_proxy_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cms_proxy_module);
+
+    if (ctx == NULL || ctx->route == NULL || r->upstream == NULL) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    if (r->headers_out.status == NGX_HTTP_SWITCHING_PROTOCOLS) {
+        rc = ngx_http_cms_proxy_switching(r, ctx);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    if (ctx->route->webbridge->internal_uris.nelts
+        || ctx->route->webbridge->domains.nelts)
+    {
+        if (ngx_http_cms_proxy_rewrite_headers(r, ctx) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return ngx_http_next_header_filter(r);
+}
+
+
+static ngx_int_t
+ngx_http_cms_proxy_switching(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx)
+{
+    ngx_uint_t                 i;
+    ngx_list_part_t           *part;
+    ngx_table_elt_t           *h;
+    ngx_http_upstream_conf_t  *conf;
+
+    static ngx_str_t  name = ngx_string("upgrade");
+
+    part = &r->upstream->headers_in.headers.part;
+    i = 0;
+
+    h = ngx_http_cms_proxy_next_header(&part, &i, &name);
+
+    if (!ctx->websocket
+        || h == NULL
+        || h->value.len != sizeof("websocket") - 1
+        || ngx_strncasecmp(h->value.data, (u_char *) "websocket",
+                           sizeof("websocket") - 1)
+           != 0)
+    {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "cms_proxy refused the response: the web bridge "
+                      "switched protocols %s",
+                      ctx->websocket ? "to another than websocket"
+                      : "without being asked");
+
+        ngx_http_clean_header(r);
+
+        return NGX_HTTP_BAD_GATEWAY;
+    }
+
+    /*
+     * From here on the read timeout is how long a WebSocket may be quiet,
+     * which has nothing to do with how long a page may take.
+     */
+
+    conf = ngx_palloc(r->pool, sizeof(ngx_http_upstream_conf_t));
+    if (conf == NULL) {
+        return NGX_ERROR;
+    }
+
+    *conf = *r->upstream->conf;
+    conf->read_timeout = ctx->route->webbridge->websocket_timeout;
+    r->upstream->conf = conf;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_cms_proxy_rewrite_headers(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx)
+{
+    ngx_int_t                     rc;
+    ngx_uint_t                    i, n;
+    ngx_list_part_t              *part;
+    ngx_table_elt_t              *h;
+    cms_rewrite_mapping_t         mappings[CMS_REWRITE_MAPPINGS_MAX];
+    ngx_http_cms_proxy_header_t  *header;
+
+    n = ngx_http_cms_proxy_mappings(ctx, mappings);
+
+    part = &r->headers_out.headers.part;
+    i = 0;
+
+    while ((h = ngx_http_cms_proxy_next_header(&part, &i, NULL))) {
+
+        if (h->hash == 0) {
+            continue;
+        }
+
+        header = ngx_http_cms_proxy_find_header(&h->key);
+
+        if (header == NULL) {
+            continue;
+        }
+
+        rc = header->cookie
+             ? ngx_http_cms_proxy_rewrite_cookie(r, ctx, &h->value)
+             : ngx_http_cms_proxy_rewrite_value(r, mappings, n, &h->value);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_http_cms_proxy_header_t *
+ngx_http_cms_proxy_find_header(ngx_str_t *name)
+{
+    ngx_http_cms_proxy_header_t  *header;
+
+    for (header = ngx_http_cms_proxy_headers; header->name.len; header++) {
+
+        if (header->name.len == name->len
+            && ngx_strncasecmp(header->name.data, name->data, name->len) == 0)
+        {
+            return header;
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_uint_t
+ngx_http_cms_proxy_mappings(ngx_http_cms_proxy_ctx_t *ctx,
+    cms_rewrite_mapping_t *mappings)
+{
+    ngx_uint_t                      i, n;
+    ngx_http_cms_proxy_name_t      *inside;
+    ngx_http_cms_proxy_domain_t    *domain;
+    ngx_http_cms_proxy_srv_conf_t  *wb;
+
+    wb = ctx->route->webbridge;
+    inside = wb->internal_uris.elts;
+    domain = wb->domains.elts;
+    n = 0;
+
+    /* "user@domain" before the authority, which may be the same name */
+
+    for (i = 0; i < wb->domains.nelts; i++) {
+        mappings[n].kind = CMS_REWRITE_DOMAIN;
+        mappings[n].from = domain[i].inside.data;
+        mappings[n].from_len = domain[i].inside.len;
+        mappings[n].from_port = 0;
+        mappings[n].to = domain[i].outside.data;
+        mappings[n].to_len = domain[i].outside.len;
+        mappings[n++].to_port = 0;
+    }
+
+    for (i = 0; i < wb->internal_uris.nelts; i++) {
+        mappings[n].kind = CMS_REWRITE_AUTHORITY;
+        mappings[n].from = inside[i].host.data;
+        mappings[n].from_len = inside[i].host.len;
+        mappings[n].from_port = inside[i].port;
+        mappings[n].to = ctx->guest_uri->host.data;
+        mappings[n].to_len = ctx->guest_uri->host.len;
+        mappings[n++].to_port = ctx->asked_port;
+    }
+
+    return n;
+}
+
+
+static ngx_int_t
+ngx_http_cms_proxy_rewrite_value(ngx_http_request_t *r,
+    cms_rewrite_mapping_t *mappings, ngx_uint_t n, ngx_str_t *value)
+{
+    u_char  *p;
+    size_t   len, matches;
+
+    len = cms_rewrite(value->data, value->len, mappings, n, NULL, &matches);
+
+    if (matches == 0) {
+        return NGX_OK;
+    }
+
+    /* header values are taken to end with a zero */
+
+    p = ngx_pnalloc(r->pool, len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    cms_rewrite(value->data, value->len, mappings, n, p, &matches);
+    p[len] = '\0';
+
+    value->data = p;
+    value->len = len;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Domain of the web bridge's host, or of a parent of it: browsers would
+ * reject the cookie under the guest URI, so it becomes the guest URI's.
+ */
+
+static ngx_int_t
+ngx_http_cms_proxy_rewrite_cookie(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx, ngx_str_t *value)
+{
+    u_char                         *p;
+    size_t                          pos, start, end;
+    ngx_str_t                      *guest;
+    ngx_uint_t                      i;
+    ngx_http_cms_proxy_name_t      *inside;
+    ngx_http_cms_proxy_srv_conf_t  *wb;
+
+    wb = ctx->route->webbridge;
+    inside = wb->internal_uris.elts;
+    guest = &ctx->guest_uri->host;
+
+    pos = 0;
+
+    while (cms_cookie_domain(value->data, value->len, &pos, &start, &end)) {
+
+        for (i = 0; i < wb->internal_uris.nelts; i++) {
+            if (cms_cookie_domain_covers(value->data + start, end - start,
+                                         inside[i].host.data,
+                                         inside[i].host.len))
+            {
+                break;
+            }
+        }
+
+        if (i == wb->internal_uris.nelts
+            || cms_cookie_domain_covers(value->data + start, end - start,
+                                        guest->data, guest->len))
+        {
+            continue;
+        }
+
+        p = ngx_pnalloc(r->pool, value->len + guest->len + 1);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(p, value->data, start);
+        ngx_memcpy(p + start, guest->data, guest->len);
+        ngx_memcpy(p + start + guest->len, value->data + end,
+                   value->len - end);
+
+        pos = start + guest->len;
+        value->len = value->len - (end - start) + guest->len;
+        value->data = p;
+        p[value->len] = '\0';
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_cms_proxy_filter_init(ngx_conf_t *cf)
+{
+    ngx_http_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_cms_proxy_header_filter;
+
+    return NGX_OK;
+}

@@ -1,0 +1,596 @@
+
+/*
+ * The gate: every request is held against the guest URIs of the web bridges
+ * that its location proxies to, and only then given to the stock proxy.  What
+ * is refused gets a short page that names nothing inside, and one log line.
+ */
+
+
+#include "ngx_http_cms_proxy_module.h"
+#include "cms_mask.h"
+
+
+static ngx_int_t ngx_http_cms_proxy_refuse(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx);
+static ngx_int_t ngx_http_cms_proxy_send_page(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx);
+static ngx_int_t ngx_http_cms_proxy_add_allow(ngx_http_request_t *r,
+    ngx_str_t *allow);
+static void ngx_http_cms_proxy_judge(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx);
+static char *ngx_http_cms_proxy_judge_host(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx);
+static ngx_http_cms_proxy_guest_t *ngx_http_cms_proxy_find_guest(
+    ngx_http_request_t *r, ngx_http_cms_proxy_loc_conf_t *plcf,
+    cms_authority_t *a);
+static ngx_uint_t ngx_http_cms_proxy_port_fits(ngx_http_request_t *r,
+    ngx_http_cms_proxy_guest_t *guest, in_port_t port);
+static in_port_t ngx_http_cms_proxy_default_port(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_cms_proxy_hosts(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_cms_proxy_asks_websocket(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_cms_proxy_has_token(ngx_str_t *value, char *token,
+    size_t len);
+static void ngx_http_cms_proxy_cleanup(void *data);
+static u_char *ngx_http_cms_proxy_log_handler(ngx_http_request_t *r,
+    ngx_http_request_t *sr, u_char *buf, size_t len);
+
+
+static char  ngx_http_cms_proxy_page_head[] =
+"<!DOCTYPE html>" CRLF
+"<html lang=\"en\"><head><meta charset=\"utf-8\">" CRLF
+"<meta name=\"viewport\" content=\"width=device-width\">" CRLF
+"<title>%s</title></head>" CRLF
+"<body><h1>%s</h1><p>%s</p></body></html>" CRLF;
+
+
+static ngx_str_t  ngx_http_cms_proxy_page_type = ngx_string("text/html");
+
+
+/* the stock handler, which ours stands before; set by the first request */
+
+static ngx_http_log_handler_pt  ngx_http_cms_proxy_stock_log_handler;
+
+
+/* content handler of a location with cms_proxy */
+
+ngx_int_t
+ngx_http_cms_proxy_handler(ngx_http_request_t *r)
+{
+    ngx_http_cms_proxy_ctx_t  *ctx;
+
+    ctx = ngx_http_cms_proxy_get_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->route == NULL) {
+        return ngx_http_cms_proxy_refuse(r, ctx);
+    }
+
+    if (!ctx->websocket) {
+
+        /* the stock proxy lets a 101 through if the client asked for any */
+
+        r->headers_in.upgrade = NULL;
+    }
+
+    r->loc_conf = ctx->route->loc_conf;
+    r->content_handler = NULL;
+
+    ngx_http_update_location_config(r);
+
+    return r->content_handler(r);
+}
+
+
+static ngx_int_t
+ngx_http_cms_proxy_refuse(ngx_http_request_t *r, ngx_http_cms_proxy_ctx_t *ctx)
+{
+    ngx_int_t                  rc;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "cms_proxy refused the request: %V", &ctx->refusal);
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (ctx->status == NGX_HTTP_BAD_REQUEST) {
+        r->keepalive = 0;
+    }
+
+    if (ctx->allow && ngx_http_cms_proxy_add_allow(r, ctx->allow) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (clcf->error_pages) {
+
+        /* the administrator may have a page of their own */
+
+        return ctx->status;
+    }
+
+    return ngx_http_cms_proxy_send_page(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_cms_proxy_send_page(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx)
+{
+    char         *title, *text;
+    u_char       *p;
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t   out;
+
+    if (ctx->status == NGX_HTTP_NOT_ALLOWED) {
+        title = "405 Method Not Allowed";
+        text = "This server does not accept requests of this kind.";
+
+    } else {
+        title = "400 Bad Request";
+        text = "The name in this request is not one that guests can use here. "
+               "Please check the address of your meeting link.";
+    }
+
+    b = ngx_create_temp_buf(r->pool, sizeof(ngx_http_cms_proxy_page_head)
+                                     + 2 * ngx_strlen(title)
+                                     + ngx_strlen(text));
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    p = ngx_sprintf(b->last, ngx_http_cms_proxy_page_head, title, title, text);
+
+    b->last = p;
+    b->last_buf = (r == r->main) ? 1 : 0;
+    b->last_in_chain = 1;
+
+    r->headers_out.status = ctx->status;
+    r->headers_out.content_type = ngx_http_cms_proxy_page_type;
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_length_n = b->last - b->pos;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+static ngx_int_t
+ngx_http_cms_proxy_add_allow(ngx_http_request_t *r, ngx_str_t *allow)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+#if (nginx_version >= 1023000)
+    h->next = NULL;
+#endif
+    ngx_str_set(&h->key, "Allow");
+    h->value = *allow;
+
+    return NGX_OK;
+}
+
+
+/*
+ * The verdict is made once for a location, by whoever asks first: a variable
+ * in an early phase or the content handler.  It outlives an internal redirect
+ * (to an error page), so that the access log still shows it.
+ */
+
+ngx_http_cms_proxy_ctx_t *
+ngx_http_cms_proxy_get_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t             *cln;
+    ngx_http_cms_proxy_ctx_t       *ctx;
+    ngx_http_cms_proxy_loc_conf_t  *plcf;
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_cms_proxy_module);
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cms_proxy_module);
+
+    if (ctx == NULL && r == r->main) {
+        for (cln = r->pool->cleanup; cln; cln = cln->next) {
+            if (cln->handler == ngx_http_cms_proxy_cleanup) {
+                ctx = cln->data;
+                ngx_http_set_ctx(r, ctx, ngx_http_cms_proxy_module);
+                break;
+            }
+        }
+    }
+
+    if (plcf->routes == NULL || (ctx && ctx->routes == plcf->routes)) {
+        return ctx;
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_cms_proxy_ctx_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    cln->handler = ngx_http_cms_proxy_cleanup;
+    ctx = cln->data;
+
+    ngx_memzero(ctx, sizeof(ngx_http_cms_proxy_ctx_t));
+    ctx->routes = plcf->routes;
+
+    ngx_http_cms_proxy_judge(r, ctx);
+
+    ngx_http_set_ctx(r, ctx, ngx_http_cms_proxy_module);
+
+    return ctx;
+}
+
+
+static void
+ngx_http_cms_proxy_cleanup(void *data)
+{
+    /* only marks our context in the list of cleanups */
+}
+
+
+static void
+ngx_http_cms_proxy_judge(ngx_http_request_t *r, ngx_http_cms_proxy_ctx_t *ctx)
+{
+    char                           *reason;
+    ngx_http_cms_proxy_srv_conf_t  *wb;
+
+    ctx->status = NGX_HTTP_BAD_REQUEST;
+
+    reason = ngx_http_cms_proxy_judge_host(r, ctx);
+
+    if (reason == NULL) {
+        wb = ctx->route->webbridge;
+
+        if (r->method & wb->methods) {
+            ctx->websocket = ngx_http_cms_proxy_asks_websocket(r);
+            return;
+        }
+
+        ctx->route = NULL;
+        ctx->status = NGX_HTTP_NOT_ALLOWED;
+        ctx->allow = &wb->allow;
+        reason = "method not allowed";
+    }
+
+    ctx->refusal.data = (u_char *) reason;
+    ctx->refusal.len = ngx_strlen(reason);
+}
+
+
+/* NULL and ctx filled in, or the reason to refuse */
+
+static char *
+ngx_http_cms_proxy_judge_host(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx)
+{
+    size_t                          len;
+    ngx_str_t                      *host;
+    const u_char                   *p;
+    cms_authority_t                 a, b;
+    cms_authority_status_t          status;
+    ngx_http_cms_proxy_guest_t     *guest;
+    ngx_http_cms_proxy_loc_conf_t  *plcf;
+
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_cms_proxy_module);
+
+    switch (ngx_http_cms_proxy_hosts(r)) {
+
+    case 0:
+        return "no Host";
+
+    case 1:
+        break;
+
+    default:
+        return "several Host headers";
+    }
+
+    host = &r->headers_in.host->value;
+
+    status = cms_authority_parse(host->data, host->len, &a);
+
+    switch (status) {
+
+    case CMS_AUTHORITY_OK:
+        break;
+
+    case CMS_AUTHORITY_EMPTY:
+        return "empty Host";
+
+    case CMS_AUTHORITY_IP:
+        return "Host is an IP address";
+
+    default:
+        return "invalid Host";
+    }
+
+    if (cms_authority_of_request_line(r->request_line.data,
+                                      r->request_line.len, &p, &len))
+    {
+        if (cms_authority_parse(p, len, &b) != CMS_AUTHORITY_OK
+            || !cms_authority_same_host(a.host, a.host_len, b.host,
+                                        b.host_len)
+            || (a.port ? a.port : ngx_http_cms_proxy_default_port(r))
+               != (b.port ? b.port : ngx_http_cms_proxy_default_port(r)))
+        {
+            return "Host and request URI disagree";
+        }
+    }
+
+    guest = ngx_http_cms_proxy_find_guest(r, plcf, &a);
+
+    if (guest == NULL) {
+        return "Host is no guest URI";
+    }
+
+    ctx->route = guest->route;
+    ctx->guest_uri = guest->uri;
+    ctx->asked_port = a.port;
+    ctx->asked = guest->uri->host;
+
+    if (a.port) {
+        ctx->asked.data = ngx_pnalloc(r->pool, a.host_len + sizeof(":65535"));
+        if (ctx->asked.data == NULL) {
+            ctx->route = NULL;
+            return "out of memory";
+        }
+
+        ctx->asked.len = ngx_sprintf(ctx->asked.data, "%V:%ui",
+                                     &guest->uri->host, (ngx_uint_t) a.port)
+                         - ctx->asked.data;
+    }
+
+    return NULL;
+}
+
+
+static ngx_http_cms_proxy_guest_t *
+ngx_http_cms_proxy_find_guest(ngx_http_request_t *r,
+    ngx_http_cms_proxy_loc_conf_t *plcf, cms_authority_t *a)
+{
+    u_char                       name[256];
+    ngx_uint_t                   key;
+    ngx_http_cms_proxy_guest_t  *guest;
+
+    key = ngx_hash_strlow(name, (u_char *) a->host, a->host_len);
+
+    guest = ngx_hash_find(&plcf->guests, key, name, a->host_len);
+
+    while (guest && !ngx_http_cms_proxy_port_fits(r, guest, a->port)) {
+        guest = guest->next;
+    }
+
+    return guest;
+}
+
+
+/*
+ * A guest URI with a port wants just that port; none means the scheme's.
+ * One without goes with none and with the port of the listener.
+ */
+
+static ngx_uint_t
+ngx_http_cms_proxy_port_fits(ngx_http_request_t *r,
+    ngx_http_cms_proxy_guest_t *guest, in_port_t port)
+{
+    if (guest->uri->port) {
+        return guest->uri->port
+               == (port ? port : ngx_http_cms_proxy_default_port(r));
+    }
+
+    if (port == 0 || port == ngx_http_cms_proxy_default_port(r)) {
+        return 1;
+    }
+
+    if (ngx_connection_local_sockaddr(r->connection, NULL, 0) != NGX_OK) {
+        return 0;
+    }
+
+    return port == ngx_inet_get_port(r->connection->local_sockaddr);
+}
+
+
+static in_port_t
+ngx_http_cms_proxy_default_port(ngx_http_request_t *r)
+{
+#if (NGX_HTTP_SSL)
+    if (r->connection->ssl) {
+        return 443;
+    }
+#endif
+
+    return 80;
+}
+
+
+/* how many Host headers came; HTTP/2 and 3 make one of :authority */
+
+static ngx_uint_t
+ngx_http_cms_proxy_hosts(ngx_http_request_t *r)
+{
+    ngx_uint_t        i, n;
+    ngx_list_part_t  *part;
+
+    static ngx_str_t  name = ngx_string("host");
+
+    if (r->headers_in.host == NULL) {
+        return 0;
+    }
+
+    part = &r->headers_in.headers.part;
+    i = 0;
+    n = 0;
+
+    while (ngx_http_cms_proxy_next_header(&part, &i, &name)) {
+        n++;
+    }
+
+    return ngx_max(n, 1);
+}
+
+
+/* RFC 6455, 4.1: GET, HTTP/1.1, Upgrade: websocket, Connection: Upgrade */
+
+static ngx_uint_t
+ngx_http_cms_proxy_asks_websocket(ngx_http_request_t *r)
+{
+    ngx_uint_t        i, n;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t  upgrade = ngx_string("upgrade");
+    static ngx_str_t  connection = ngx_string("connection");
+
+    if (r->headers_in.upgrade == NULL
+        || r->method != NGX_HTTP_GET
+        || r->http_version != NGX_HTTP_VERSION_11
+        || r->headers_in.content_length_n > 0
+        || r->headers_in.chunked)
+    {
+        return 0;
+    }
+
+    part = &r->headers_in.headers.part;
+    i = 0;
+    n = 0;
+
+    while ((h = ngx_http_cms_proxy_next_header(&part, &i, &upgrade))) {
+
+        if (h->value.len != sizeof("websocket") - 1
+            || ngx_strncasecmp(h->value.data, (u_char *) "websocket",
+                               sizeof("websocket") - 1)
+               != 0)
+        {
+            return 0;
+        }
+
+        n++;
+    }
+
+    if (n != 1) {
+        return 0;
+    }
+
+    part = &r->headers_in.headers.part;
+    i = 0;
+
+    while ((h = ngx_http_cms_proxy_next_header(&part, &i, &connection))) {
+        if (ngx_http_cms_proxy_has_token(&h->value, "upgrade",
+                                         sizeof("upgrade") - 1))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+ngx_table_elt_t *
+ngx_http_cms_proxy_next_header(ngx_list_part_t **part, ngx_uint_t *i,
+    ngx_str_t *name)
+{
+    ngx_table_elt_t  *h;
+
+    for ( ;; ) {
+
+        if (*i >= (*part)->nelts) {
+
+            if ((*part)->next == NULL) {
+                return NULL;
+            }
+
+            *part = (*part)->next;
+            *i = 0;
+            continue;
+        }
+
+        h = (*part)->elts;
+        h += (*i)++;
+
+        if (name == NULL
+            || (h->key.len == name->len
+                && ngx_strncasecmp(h->key.data, name->data, name->len) == 0))
+        {
+            return h;
+        }
+    }
+}
+
+
+/* a comma-separated list holds this token */
+
+static ngx_uint_t
+ngx_http_cms_proxy_has_token(ngx_str_t *value, char *token, size_t len)
+{
+    u_char  *p, *last, *start;
+
+    p = value->data;
+    last = p + value->len;
+
+    while (p < last) {
+
+        while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
+            p++;
+        }
+
+        start = p;
+
+        while (p < last && *p != ' ' && *p != '\t' && *p != ',') {
+            p++;
+        }
+
+        if ((size_t) (p - start) == len
+            && ngx_strncasecmp(start, (u_char *) token, len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* from here on nginx's error lines about this request are masked */
+
+ngx_int_t
+ngx_http_cms_proxy_post_read_handler(ngx_http_request_t *r)
+{
+    if (r->log_handler != ngx_http_cms_proxy_log_handler) {
+        ngx_http_cms_proxy_stock_log_handler = r->log_handler;
+        r->log_handler = ngx_http_cms_proxy_log_handler;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static u_char *
+ngx_http_cms_proxy_log_handler(ngx_http_request_t *r, ngx_http_request_t *sr,
+    u_char *buf, size_t len)
+{
+    u_char  *p;
+
+    p = ngx_http_cms_proxy_stock_log_handler(r, sr, buf, len);
+
+    return buf + cms_mask(buf, p - buf);
+}

@@ -1,0 +1,1221 @@
+
+/*
+ * Configuration of the web proxy for CMS: the blocks "cms_webbridge", the
+ * directive "cms_proxy", and what follows from them when all is read.
+ */
+
+
+#include "ngx_http_cms_proxy_module.h"
+
+
+#define NGX_HTTP_CMS_PROXY_CA_BUNDLE  "/etc/ssl/certs/ca-certificates.crt"
+
+/* our own directives, and the stock proxy's; nginx 1.31.5 has 85 of these */
+#define NGX_HTTP_CMS_PROXY_COMMANDS   256
+
+
+typedef struct {
+    ngx_str_t                        name;
+    ngx_uint_t                       method;
+} ngx_http_cms_proxy_method_t;
+
+
+static ngx_int_t ngx_http_cms_proxy_preconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_http_cms_proxy_postconfiguration(ngx_conf_t *cf);
+static void *ngx_http_cms_proxy_create_main_conf(ngx_conf_t *cf);
+static void *ngx_http_cms_proxy_create_srv_conf(ngx_conf_t *cf);
+static void *ngx_http_cms_proxy_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_cms_proxy_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+
+static char *ngx_http_cms_proxy_webbridge(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb);
+static char *ngx_http_cms_proxy_keepalive(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb);
+static char *ngx_http_cms_proxy_flag(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_cms_proxy_enum(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_cms_proxy_str(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_cms_proxy_msec(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_cms_proxy_uris(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_cms_proxy_uri(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_array_t *uris, ngx_str_t *value);
+static char *ngx_http_cms_proxy_domain(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_cms_proxy_methods(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static ngx_int_t ngx_http_cms_proxy_allow(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb);
+static char *ngx_http_cms_proxy(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_cms_proxy_add_route(ngx_conf_t *cf,
+    ngx_http_cms_proxy_loc_conf_t *plcf, ngx_str_t *name);
+static void **ngx_http_cms_proxy_hidden_location(ngx_conf_t *cf);
+static char *ngx_http_cms_proxy_resolve_routes(ngx_conf_t *cf,
+    ngx_http_cms_proxy_loc_conf_t *plcf);
+static char *ngx_http_cms_proxy_add_guests(ngx_conf_t *cf,
+    ngx_http_cms_proxy_loc_conf_t *plcf, ngx_http_cms_proxy_route_t *route,
+    ngx_array_t *keys);
+
+
+/* set while the stock handler reads a cms_webbridge block */
+
+static ngx_uint_t  ngx_http_cms_proxy_in_block;
+
+
+static ngx_conf_enum_t  ngx_http_cms_proxy_upstream_hosts[] = {
+    { ngx_string("guest"), NGX_HTTP_CMS_PROXY_GUEST },
+    { ngx_string("internal"), NGX_HTTP_CMS_PROXY_INTERNAL },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_http_cms_proxy_method_t  ngx_http_cms_proxy_known_methods[] = {
+    { ngx_string("GET"), NGX_HTTP_GET },
+    { ngx_string("HEAD"), NGX_HTTP_HEAD },
+    { ngx_string("POST"), NGX_HTTP_POST },
+    { ngx_string("PUT"), NGX_HTTP_PUT },
+    { ngx_string("DELETE"), NGX_HTTP_DELETE },
+    { ngx_string("OPTIONS"), NGX_HTTP_OPTIONS },
+    { ngx_string("PATCH"), NGX_HTTP_PATCH },
+    { ngx_string("PROPFIND"), NGX_HTTP_PROPFIND },
+    { ngx_string("PROPPATCH"), NGX_HTTP_PROPPATCH },
+    { ngx_string("MKCOL"), NGX_HTTP_MKCOL },
+    { ngx_string("COPY"), NGX_HTTP_COPY },
+    { ngx_string("MOVE"), NGX_HTTP_MOVE },
+    { ngx_string("LOCK"), NGX_HTTP_LOCK },
+    { ngx_string("UNLOCK"), NGX_HTTP_UNLOCK },
+    { ngx_null_string, 0 }
+};
+
+
+/*
+ * Room for the stock proxy's location directives, which are added behind ours
+ * before the configuration is read; static, since a failed reload would free
+ * a cycle's pool under the old configuration.
+ */
+
+static ngx_command_t
+    ngx_http_cms_proxy_commands[NGX_HTTP_CMS_PROXY_COMMANDS] = {
+
+    /* cms_webbridge NAME { }: an upstream block with the directives below */
+
+    { ngx_string("cms_webbridge"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      ngx_http_cms_proxy_webbridge,
+      0,
+      0,
+      NULL },
+
+    /*
+     * guest_uri HOST[:PORT] ...: the names that guests type, the first is
+     * canonical; required.  Without a port the request may have none or that
+     * of the listener.
+     */
+
+    { ngx_string("guest_uri"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
+      ngx_http_cms_proxy_uris,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_cms_proxy_srv_conf_t, guest_uris),
+      NULL },
+
+    /*
+     * internal_uri HOST[:PORT] ...: the names that the web bridge uses for
+     * itself; in response headers they become the guest URI asked for.
+     */
+
+    { ngx_string("internal_uri"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
+      ngx_http_cms_proxy_uris,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_cms_proxy_srv_conf_t, internal_uris),
+      NULL },
+
+    /* domain INSIDE OUTSIDE: user@INSIDE is shown as user@OUTSIDE */
+
+    { ngx_string("domain"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE2,
+      ngx_http_cms_proxy_domain,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    /*
+     * target HOST[:PORT]|unix:PATH [parameters of "server"]: where the web
+     * bridge is; the port is 443, or 80 with "tls off".  Default: the first
+     * guest URI as the edge's own DNS knows it.
+     */
+
+    { ngx_string("target"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
+      ngx_http_cms_proxy_target,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    /* tls on|off: whether the leg to the web bridge is TLS; default on */
+
+    { ngx_string("tls"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_FLAG,
+      ngx_http_cms_proxy_flag,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_cms_proxy_srv_conf_t, tls),
+      NULL },
+
+    /*
+     * upstream_host guest|internal: which configured name goes inside as
+     * Host, SNI and the name to verify; default guest
+     */
+
+    { ngx_string("upstream_host"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+      ngx_http_cms_proxy_enum,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_cms_proxy_srv_conf_t, upstream_host),
+      &ngx_http_cms_proxy_upstream_hosts },
+
+    /* trusted_certificate FILE: PEM; default Debian's CA bundle */
+
+    { ngx_string("trusted_certificate"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+      ngx_http_cms_proxy_str,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_cms_proxy_srv_conf_t, trusted_certificate),
+      NULL },
+
+    /* verify on|off: the web bridge's certificate; default on */
+
+    { ngx_string("verify"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_FLAG,
+      ngx_http_cms_proxy_flag,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_cms_proxy_srv_conf_t, verify),
+      NULL },
+
+    /* methods METHOD ...: others get 405; default GET POST PUT HEAD DELETE */
+
+    { ngx_string("methods"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
+      ngx_http_cms_proxy_methods,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    /* websocket_timeout TIME: a quiet WebSocket lives this long; default 1h */
+
+    { ngx_string("websocket_timeout"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+      ngx_http_cms_proxy_msec,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_cms_proxy_srv_conf_t, websocket_timeout),
+      NULL },
+
+    /* cms_proxy NAME ...: proxies to these web bridges, told by Host */
+
+    { ngx_string("cms_proxy"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_cms_proxy,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_cms_proxy_module_ctx = {
+    ngx_http_cms_proxy_preconfiguration,   /* preconfiguration */
+    ngx_http_cms_proxy_postconfiguration,  /* postconfiguration */
+
+    ngx_http_cms_proxy_create_main_conf,   /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    ngx_http_cms_proxy_create_srv_conf,    /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_http_cms_proxy_create_loc_conf,    /* create location configuration */
+    ngx_http_cms_proxy_merge_loc_conf      /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_cms_proxy_module = {
+    NGX_MODULE_V1,
+    &ngx_http_cms_proxy_module_ctx,        /* module context */
+    ngx_http_cms_proxy_commands,           /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+ngx_http_cms_proxy_where_t
+ngx_http_cms_proxy_here(ngx_conf_t *cf)
+{
+    ngx_http_cms_proxy_where_t  where;
+
+    where.file = cf->conf_file->file.name;
+    where.line = cf->conf_file->line;
+
+    return where;
+}
+
+
+/* an error that belongs to a line read earlier */
+
+char *
+ngx_http_cms_proxy_conf_error(ngx_conf_t *cf,
+    ngx_http_cms_proxy_where_t *where, char *fmt, ...)
+{
+    u_char    *p, text[NGX_MAX_CONF_ERRSTR];
+    va_list    args;
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(text, text + NGX_MAX_CONF_ERRSTR, fmt, args);
+    va_end(args);
+
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%*s in %V:%ui",
+                  (size_t) (p - text), text, &where->file, where->line);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_cms_proxy_preconfiguration(ngx_conf_t *cf)
+{
+    ngx_uint_t  n;
+
+    for (n = 0; ngx_http_cms_proxy_commands[n].name.len; n++) {
+        if (ngx_strncmp(ngx_http_cms_proxy_commands[n].name.data,
+                        "proxy_", 6)
+            == 0)
+        {
+            break;
+        }
+    }
+
+    if (ngx_http_cms_proxy_stock_commands(cf, ngx_http_cms_proxy_commands, n,
+                                          NGX_HTTP_CMS_PROXY_COMMANDS)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_cms_proxy_add_variables(cf);
+}
+
+
+static ngx_int_t
+ngx_http_cms_proxy_postconfiguration(ngx_conf_t *cf)
+{
+    ngx_http_handler_pt             *h;
+    ngx_http_core_main_conf_t       *cmcf;
+    ngx_http_cms_proxy_main_conf_t  *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cms_proxy_module);
+
+    if (!mcf->used) {
+        return NGX_OK;
+    }
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_POST_READ_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_cms_proxy_post_read_handler;
+
+    return NGX_OK;
+}
+
+
+static void *
+ngx_http_cms_proxy_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_cms_proxy_main_conf_t  *mcf;
+
+    mcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_cms_proxy_main_conf_t));
+    if (mcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&mcf->webbridges, cf->pool, 4,
+                       sizeof(ngx_http_cms_proxy_srv_conf_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return mcf;
+}
+
+
+static void *
+ngx_http_cms_proxy_create_srv_conf(ngx_conf_t *cf)
+{
+    ngx_http_cms_proxy_srv_conf_t  *wb;
+
+    wb = ngx_pcalloc(cf->pool, sizeof(ngx_http_cms_proxy_srv_conf_t));
+    if (wb == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&wb->guest_uris, cf->pool, 2,
+                       sizeof(ngx_http_cms_proxy_name_t))
+        != NGX_OK
+        || ngx_array_init(&wb->internal_uris, cf->pool, 2,
+                          sizeof(ngx_http_cms_proxy_name_t))
+           != NGX_OK
+        || ngx_array_init(&wb->domains, cf->pool, 1,
+                          sizeof(ngx_http_cms_proxy_domain_t))
+           != NGX_OK
+        || ngx_array_init(&wb->targets, cf->pool, 1,
+                          sizeof(ngx_http_cms_proxy_directive_t))
+           != NGX_OK
+        || ngx_array_init(&wb->directives, cf->pool, 4,
+                          sizeof(ngx_http_cms_proxy_directive_t))
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    wb->named = ngx_http_cms_proxy_in_block;
+    wb->tls = NGX_CONF_UNSET;
+    wb->verify = NGX_CONF_UNSET;
+    wb->upstream_host = NGX_CONF_UNSET_UINT;
+    wb->websocket_timeout = NGX_CONF_UNSET_MSEC;
+
+    return wb;
+}
+
+
+static void *
+ngx_http_cms_proxy_create_loc_conf(ngx_conf_t *cf)
+{
+    /* all zero: no cms_proxy here, no proxy_... directives yet */
+
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_cms_proxy_loc_conf_t));
+}
+
+
+/*
+ * Runs before the stock proxy module merges its part, so that what is set
+ * here counts as if it stood in the location.
+ */
+
+static char *
+ngx_http_cms_proxy_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_cms_proxy_loc_conf_t  *prev = parent;
+    ngx_http_cms_proxy_loc_conf_t  *conf = child;
+
+    ngx_http_core_loc_conf_t  *clcf;
+
+    if (conf->routes) {
+        return ngx_http_cms_proxy_resolve_routes(cf, conf);
+    }
+
+    if (conf->child_of) {
+        return ngx_http_cms_proxy_expand(cf, prev, conf->child_of);
+    }
+
+    /* an "if" block keeps the handler of its location */
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->noname) {
+        conf->routes = prev->routes;
+        conf->guests = prev->guests;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* cms_webbridge NAME { } */
+
+static char *
+ngx_http_cms_proxy_webbridge(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char                             *rv;
+    ngx_str_t                         name, *value;
+    ngx_command_t                    *upstream;
+    cms_authority_t                   a;
+    cms_authority_status_t            status;
+    ngx_http_cms_proxy_where_t        where;
+    ngx_http_upstream_srv_conf_t    **uscfp;
+    ngx_http_upstream_main_conf_t    *umcf;
+    ngx_http_cms_proxy_srv_conf_t    *wb, **wbp;
+    ngx_http_cms_proxy_main_conf_t   *mcf;
+
+    upstream = ngx_http_cms_proxy_stock_command(cf, "upstream",
+                                                NGX_HTTP_MAIN_CONF, NULL);
+    if (upstream == NULL) {
+        return "needs nginx's directive \"upstream\"";
+    }
+
+    value = cf->args->elts;
+    name = value[1];
+    where = ngx_http_cms_proxy_here(cf);
+
+    status = cms_authority_parse(name.data, name.len, &a);
+
+    if ((status != CMS_AUTHORITY_OK && status != CMS_AUTHORITY_IP)
+        || a.host_len != name.len)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "bad name \"%V\" of a cms_webbridge; expected are "
+                           "letters, digits, \"-\", \"_\" and \".\"", &name);
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_http_cms_proxy_in_block = 1;
+    rv = upstream->set(cf, upstream, NULL);
+    ngx_http_cms_proxy_in_block = 0;
+
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
+    uscfp = umcf->upstreams.elts;
+    uscfp += umcf->upstreams.nelts - 1;
+
+    while ((*uscfp)->host.len != name.len
+           || ngx_strncasecmp((*uscfp)->host.data, name.data, name.len) != 0)
+    {
+        uscfp--;
+    }
+
+    wb = ngx_http_conf_upstream_srv_conf(uscfp[0],
+                                         ngx_http_cms_proxy_module);
+    wb->name = name;
+    wb->where = where;
+    wb->upstream = *uscfp;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cms_proxy_module);
+
+    wbp = ngx_array_push(&mcf->webbridges);
+    if (wbp == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *wbp = wb;
+
+    return ngx_http_cms_proxy_webbridge_end(cf, wb);
+}
+
+
+static char *
+ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb)
+{
+    if (wb->guest_uris.nelts == 0) {
+        return ngx_http_cms_proxy_conf_error(cf, &wb->where,
+                   "cms_webbridge \"%V\" has no guest_uri, "
+                   "the name that guests type", &wb->name);
+    }
+
+    if (wb->guest_uris.nelts + wb->internal_uris.nelts + wb->domains.nelts
+        > CMS_REWRITE_MAPPINGS_MAX)
+    {
+        return ngx_http_cms_proxy_conf_error(cf, &wb->where,
+                   "cms_webbridge \"%V\" has more than %d names in guest_uri, "
+                   "internal_uri and domain together", &wb->name,
+                   CMS_REWRITE_MAPPINGS_MAX);
+    }
+
+    ngx_conf_init_value(wb->tls, 1);
+    ngx_conf_init_value(wb->verify, 1);
+    ngx_conf_init_uint_value(wb->upstream_host, NGX_HTTP_CMS_PROXY_GUEST);
+    ngx_conf_init_msec_value(wb->websocket_timeout, 3600000);
+
+    if (wb->trusted_certificate.data == NULL) {
+        ngx_str_set(&wb->trusted_certificate, NGX_HTTP_CMS_PROXY_CA_BUNDLE);
+    }
+
+    if (wb->methods == 0) {
+        wb->methods = NGX_HTTP_GET|NGX_HTTP_POST|NGX_HTTP_PUT|NGX_HTTP_HEAD
+                      |NGX_HTTP_DELETE;
+    }
+
+    if (wb->upstream_host == NGX_HTTP_CMS_PROXY_INTERNAL
+        && wb->internal_uris.nelts == 0)
+    {
+        return ngx_http_cms_proxy_conf_error(cf, &wb->where,
+                   "cms_webbridge \"%V\" has \"upstream_host internal\" "
+                   "but no internal_uri", &wb->name);
+    }
+
+    wb->url.data = ngx_pnalloc(cf->pool, sizeof("https://") - 1
+                                         + wb->name.len);
+    if (wb->url.data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    wb->url.len = ngx_sprintf(wb->url.data, "http%s://%V", wb->tls ? "s" : "",
+                              &wb->name)
+                  - wb->url.data;
+
+    if (ngx_http_cms_proxy_allow(cf, wb) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_cms_proxy_add_targets(cf, wb) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_http_cms_proxy_keepalive(cf, wb);
+}
+
+
+/* kept connections to the web bridge, where the block does not say how many */
+
+static char *
+ngx_http_cms_proxy_keepalive(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb)
+{
+    char                 *rv;
+    ngx_str_t            *value;
+    ngx_conf_t            save;
+    ngx_array_t           args;
+    ngx_module_t         *module;
+    ngx_command_t        *cmd;
+    ngx_http_conf_ctx_t   ctx;
+
+    cmd = ngx_http_cms_proxy_stock_command(cf, "keepalive", NGX_HTTP_UPS_CONF,
+                                           &module);
+    if (cmd == NULL) {
+        return "needs nginx's ngx_http_upstream_keepalive_module";
+    }
+
+    if (ngx_array_init(&args, cf->pool, 2, sizeof(ngx_str_t)) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = ngx_array_push_n(&args, 2);
+    ngx_str_set(&value[0], "keepalive");
+    ngx_str_set(&value[1], "64");
+
+    save = *cf;
+
+    ctx = *(ngx_http_conf_ctx_t *) cf->ctx;
+    ctx.srv_conf = wb->upstream->srv_conf;
+
+    cf->ctx = &ctx;
+    cf->args = &args;
+
+    rv = cmd->set(cf, cmd, wb->upstream->srv_conf[module->ctx_index]);
+
+    *cf = save;
+
+    /* the administrator's own number stays */
+
+    if (rv != NGX_CONF_OK && rv != NGX_CONF_ERROR
+        && ngx_strcmp(rv, "is duplicate") == 0)
+    {
+        return NGX_CONF_OK;
+    }
+
+    return rv;
+}
+
+
+/*
+ * The directives of the block are known in every upstream block: refused in
+ * those that are not ours.  The first one keeps the stock handler content,
+ * which wants a server; add_targets() takes the placeholder away again.
+ */
+
+char *
+ngx_http_cms_proxy_own(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_http_cms_proxy_srv_conf_t *wb)
+{
+    ngx_http_upstream_server_t    *us;
+    ngx_http_upstream_srv_conf_t  *uscf;
+
+    if (!wb->named) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" directive is not allowed here, "
+                           "but in a \"cms_webbridge\" block", &cmd->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (wb->placeholder) {
+        return NGX_CONF_OK;
+    }
+
+    uscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module);
+
+    us = ngx_array_push(uscf->servers);
+    if (us == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(us, sizeof(ngx_http_upstream_server_t));
+    wb->placeholder = uscf->servers->nelts;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_cms_proxy_flag(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    if (ngx_http_cms_proxy_own(cf, cmd, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_conf_set_flag_slot(cf, cmd, conf);
+}
+
+
+static char *
+ngx_http_cms_proxy_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    if (ngx_http_cms_proxy_own(cf, cmd, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_conf_set_enum_slot(cf, cmd, conf);
+}
+
+
+static char *
+ngx_http_cms_proxy_str(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    if (ngx_http_cms_proxy_own(cf, cmd, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_conf_set_str_slot(cf, cmd, conf);
+}
+
+
+static char *
+ngx_http_cms_proxy_msec(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    if (ngx_http_cms_proxy_own(cf, cmd, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_conf_set_msec_slot(cf, cmd, conf);
+}
+
+
+/* guest_uri and internal_uri */
+
+static char *
+ngx_http_cms_proxy_uris(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char         *p = conf;
+
+    ngx_str_t    *value;
+    ngx_uint_t    i;
+    ngx_array_t  *uris;
+
+    if (ngx_http_cms_proxy_own(cf, cmd, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    uris = (ngx_array_t *) (p + cmd->offset);
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        if (ngx_http_cms_proxy_uri(cf, cmd, uris, &value[i])
+            != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_cms_proxy_uri(ngx_conf_t *cf, ngx_command_t *cmd, ngx_array_t *uris,
+    ngx_str_t *value)
+{
+    size_t                      rest;
+    ngx_uint_t                  i;
+    cms_authority_t             a;
+    cms_authority_status_t      status;
+    ngx_http_cms_proxy_name_t  *name;
+
+    status = cms_authority_parse(value->data, value->len, &a);
+
+    if (status != CMS_AUTHORITY_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" in \"%V\" %s; expected is HOST or "
+                           "HOST:PORT, without \"https://\"",
+                           value, &cmd->name, cms_authority_reason(status));
+        return NGX_CONF_ERROR;
+    }
+
+    name = uris->elts;
+
+    for (i = 0; i < uris->nelts; i++) {
+        if (name[i].port == a.port
+            && cms_authority_same_host(name[i].host.data, name[i].host.len,
+                                       a.host, a.host_len))
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate \"%V\" in \"%V\"",
+                               value, &cmd->name);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    name = ngx_array_push(uris);
+    if (name == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    /* text is host[:port] in lower case, without the trailing dot */
+
+    name->text.data = ngx_pnalloc(cf->pool, value->len);
+    if (name->text.data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_strlow(name->text.data, (u_char *) a.host, a.host_len);
+
+    name->host.data = name->text.data;
+    name->host.len = a.host_len;
+    name->text.len = a.host_len;
+    name->port = a.port;
+
+    if (a.port) {
+        rest = ngx_sprintf(name->text.data + a.host_len, ":%ui",
+                           (ngx_uint_t) a.port)
+               - (name->text.data + a.host_len);
+        name->text.len += rest;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_cms_proxy_domain(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_cms_proxy_srv_conf_t *wb = conf;
+
+    ngx_str_t                    *value;
+    ngx_uint_t                    i;
+    cms_authority_t               a;
+    cms_authority_status_t        status;
+    ngx_http_cms_proxy_domain_t  *domain;
+
+    if (ngx_http_cms_proxy_own(cf, cmd, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < 3; i++) {
+        status = cms_authority_parse(value[i].data, value[i].len, &a);
+
+        if (status != CMS_AUTHORITY_OK || a.host_len != value[i].len) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"%V\" in \"domain\" %s; expected are two "
+                               "domain names", &value[i],
+                               status == CMS_AUTHORITY_OK ? "has a port or dot"
+                               : cms_authority_reason(status));
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    domain = wb->domains.elts;
+
+    for (i = 0; i < wb->domains.nelts; i++) {
+        if (cms_authority_same_host(domain[i].inside.data,
+                                    domain[i].inside.len,
+                                    value[1].data, value[1].len))
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate domain \"%V\"", &value[1]);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    domain = ngx_array_push(&wb->domains);
+    if (domain == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    domain->inside = value[1];
+    domain->outside = value[2];
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_cms_proxy_methods(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_cms_proxy_srv_conf_t *wb = conf;
+
+    ngx_str_t                    *value;
+    ngx_uint_t                    i;
+    ngx_http_cms_proxy_method_t  *m;
+
+    if (ngx_http_cms_proxy_own(cf, cmd, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (wb->methods) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        for (m = ngx_http_cms_proxy_known_methods; m->name.len; m++) {
+            if (m->name.len == value[i].len
+                && ngx_strcmp(m->name.data, value[i].data) == 0)
+            {
+                break;
+            }
+        }
+
+        if (m->name.len == 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"%V\" in \"methods\" is no method that can "
+                               "be proxied; expected are names like GET, in "
+                               "upper case", &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        wb->methods |= m->method;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* the Allow header of a 405 (RFC 9110, 10.2.1) */
+
+static ngx_int_t
+ngx_http_cms_proxy_allow(ngx_conf_t *cf, ngx_http_cms_proxy_srv_conf_t *wb)
+{
+    u_char                       *p;
+    ngx_http_cms_proxy_method_t  *m;
+
+    p = ngx_pnalloc(cf->pool, sizeof("PROPPATCH, ")
+                              * sizeof(ngx_http_cms_proxy_known_methods)
+                              / sizeof(ngx_http_cms_proxy_known_methods[0]));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    wb->allow.data = p;
+
+    for (m = ngx_http_cms_proxy_known_methods; m->name.len; m++) {
+        if (wb->methods & m->method) {
+            p = ngx_sprintf(p, "%s%V", p == wb->allow.data ? "" : ", ",
+                            &m->name);
+        }
+    }
+
+    wb->allow.len = p - wb->allow.data;
+
+    return NGX_OK;
+}
+
+
+/* cms_proxy NAME ... */
+
+static char *
+ngx_http_cms_proxy(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_cms_proxy_loc_conf_t *plcf = conf;
+
+    ngx_str_t                       *value;
+    ngx_uint_t                       i;
+    ngx_http_core_loc_conf_t        *clcf;
+    ngx_http_cms_proxy_main_conf_t  *mcf;
+
+    if (plcf->routes) {
+        return "is duplicate";
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler) {
+        return "is not the only handler of this location";
+    }
+
+    plcf->where = ngx_http_cms_proxy_here(cf);
+
+    plcf->routes = ngx_array_create(cf->pool, cf->args->nelts - 1,
+                                    sizeof(ngx_http_cms_proxy_route_t));
+    if (plcf->routes == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        if (ngx_http_cms_proxy_add_route(cf, plcf, &value[i])
+            != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    clcf->handler = ngx_http_cms_proxy_handler;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cms_proxy_module);
+    mcf->used = 1;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_cms_proxy_add_route(ngx_conf_t *cf,
+    ngx_http_cms_proxy_loc_conf_t *plcf, ngx_str_t *name)
+{
+    ngx_uint_t                      i;
+    ngx_http_cms_proxy_route_t     *route;
+    ngx_http_cms_proxy_loc_conf_t  *hidden;
+
+    route = plcf->routes->elts;
+
+    for (i = 0; i < plcf->routes->nelts; i++) {
+        if (route[i].name.len == name->len
+            && ngx_strcmp(route[i].name.data, name->data) == 0)
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate \"%V\" in \"cms_proxy\"", name);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    /* allocated for all names at once: pointers into it stay */
+
+    route = ngx_array_push(plcf->routes);
+    if (route == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    route->name = *name;
+    route->webbridge = NULL;
+
+    route->loc_conf = ngx_http_cms_proxy_hidden_location(cf);
+    if (route->loc_conf == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    hidden = route->loc_conf[ngx_http_cms_proxy_module.ctx_index];
+    hidden->child_of = route;
+
+    return NGX_CONF_OK;
+}
+
+
+/* a location that no URI leads to, made as "if" makes one */
+
+static void **
+ngx_http_cms_proxy_hidden_location(ngx_conf_t *cf)
+{
+    void                      **loc_conf;
+    ngx_uint_t                  i;
+    ngx_http_module_t          *module;
+    ngx_http_core_loc_conf_t   *clcf, *pclcf;
+
+    loc_conf = ngx_pcalloc(cf->pool, sizeof(void *) * ngx_http_max_module);
+    if (loc_conf == NULL) {
+        return NULL;
+    }
+
+    for (i = 0; cf->cycle->modules[i]; i++) {
+        if (cf->cycle->modules[i]->type != NGX_HTTP_MODULE) {
+            continue;
+        }
+
+        module = cf->cycle->modules[i]->ctx;
+
+        if (module->create_loc_conf == NULL) {
+            continue;
+        }
+
+        loc_conf[cf->cycle->modules[i]->ctx_index] =
+                                                  module->create_loc_conf(cf);
+
+        if (loc_conf[cf->cycle->modules[i]->ctx_index] == NULL) {
+            return NULL;
+        }
+    }
+
+    pclcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    clcf = loc_conf[ngx_http_core_module.ctx_index];
+    clcf->loc_conf = loc_conf;
+    clcf->name = pclcf->name;
+    clcf->noname = 1;
+
+    if (ngx_http_add_location(cf, &pclcf->locations, clcf) != NGX_OK) {
+        return NULL;
+    }
+
+    return loc_conf;
+}
+
+
+/* all is read: the names of cms_proxy get their web bridges */
+
+static char *
+ngx_http_cms_proxy_resolve_routes(ngx_conf_t *cf,
+    ngx_http_cms_proxy_loc_conf_t *plcf)
+{
+    ngx_uint_t                        i, k;
+    ngx_array_t                       keys;
+    ngx_hash_init_t                   hash;
+    ngx_http_cms_proxy_route_t       *route;
+    ngx_http_cms_proxy_srv_conf_t   **wbp;
+    ngx_http_cms_proxy_main_conf_t   *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cms_proxy_module);
+
+    if (ngx_array_init(&keys, cf->temp_pool, 4, sizeof(ngx_hash_key_t))
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    route = plcf->routes->elts;
+    wbp = mcf->webbridges.elts;
+
+    for (i = 0; i < plcf->routes->nelts; i++) {
+
+        for (k = 0; k < mcf->webbridges.nelts; k++) {
+            if (wbp[k]->name.len == route[i].name.len
+                && ngx_strcmp(wbp[k]->name.data, route[i].name.data) == 0)
+            {
+                route[i].webbridge = wbp[k];
+                break;
+            }
+        }
+
+        if (route[i].webbridge == NULL) {
+            return ngx_http_cms_proxy_conf_error(cf, &plcf->where,
+                       "no cms_webbridge \"%V\" is defined, but \"cms_proxy\" "
+                       "names it", &route[i].name);
+        }
+
+        if (ngx_http_cms_proxy_add_guests(cf, plcf, &route[i], &keys)
+            != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    hash.hash = &plcf->guests;
+    hash.key = ngx_hash_key_lc;
+    hash.max_size = 65536;
+    hash.bucket_size = 512;                     /* fits the longest host */
+    hash.name = "cms_proxy_hash";
+    hash.pool = cf->pool;
+    hash.temp_pool = NULL;
+
+    if (ngx_hash_init(&hash, keys.elts, keys.nelts) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_cms_proxy_add_guests(ngx_conf_t *cf,
+    ngx_http_cms_proxy_loc_conf_t *plcf, ngx_http_cms_proxy_route_t *route,
+    ngx_array_t *keys)
+{
+    ngx_uint_t                   i, k;
+    ngx_hash_key_t              *key;
+    ngx_http_cms_proxy_name_t   *uri;
+    ngx_http_cms_proxy_guest_t  *guest, *other;
+
+    uri = route->webbridge->guest_uris.elts;
+
+    for (i = 0; i < route->webbridge->guest_uris.nelts; i++) {
+
+        guest = ngx_palloc(cf->pool, sizeof(ngx_http_cms_proxy_guest_t));
+        if (guest == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        guest->uri = &uri[i];
+        guest->route = route;
+        guest->next = NULL;
+
+        key = keys->elts;
+
+        for (k = 0; k < keys->nelts; k++) {
+            if (key[k].key.len == uri[i].host.len
+                && ngx_memcmp(key[k].key.data, uri[i].host.data,
+                              uri[i].host.len)
+                   == 0)
+            {
+                break;
+            }
+        }
+
+        if (k == keys->nelts) {
+            key = ngx_array_push(keys);
+            if (key == NULL) {
+                return NGX_CONF_ERROR;
+            }
+
+            key->key = uri[i].host;
+            key->key_hash = ngx_hash_key_lc(uri[i].host.data,
+                                            uri[i].host.len);
+            key->value = guest;
+            continue;
+        }
+
+        for (other = key[k].value; other; other = other->next) {
+            if (other->uri->port == uri[i].port) {
+                return ngx_http_cms_proxy_conf_error(cf, &plcf->where,
+                           "guest_uri \"%V\" belongs to both cms_webbridge "
+                           "\"%V\" and \"%V\" of one \"cms_proxy\"",
+                           &uri[i].text, &other->route->name, &route->name);
+            }
+        }
+
+        /* those with a port first: they are the closer match */
+
+        if (uri[i].port) {
+            guest->next = key[k].value;
+            key[k].value = guest;
+
+        } else {
+            other = key[k].value;
+            while (other->next) {
+                other = other->next;
+            }
+            other->next = guest;
+        }
+    }
+
+    return NGX_CONF_OK;
+}

@@ -1,0 +1,186 @@
+
+/*
+ * The nginx side of cms-edge: a web bridge is an upstream that knows its
+ * public names. Structures and calls shared by the files of the module.
+ *
+ * Configuration: "cms_webbridge NAME { }" is the stock upstream block with our
+ * directives in it; its settings are the module's srv conf of that upstream.
+ * "cms_proxy NAME ...;" gives its location one hidden child location for each
+ * name (as "if" does), which holds the stock proxy's configuration for that
+ * web bridge and inherits the rest from the location. A request passes the
+ * gate and is then run with the child's configuration.
+ */
+
+
+#ifndef _NGX_HTTP_CMS_PROXY_MODULE_H_INCLUDED_
+#define _NGX_HTTP_CMS_PROXY_MODULE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "cms_authority.h"
+#include "cms_rewrite.h"
+
+
+typedef struct {
+    ngx_str_t                        file;
+    ngx_uint_t                       line;
+} ngx_http_cms_proxy_where_t;
+
+
+/* a name from the configuration: text as written, host in lower case */
+
+typedef struct {
+    ngx_str_t                        text;
+    ngx_str_t                        host;
+    in_port_t                        port;   /* 0 if none was given */
+} ngx_http_cms_proxy_name_t;
+
+
+typedef struct {
+    ngx_str_t                        inside;
+    ngx_str_t                        outside;
+} ngx_http_cms_proxy_domain_t;
+
+
+/* a stock proxy_... directive as it stood in the configuration */
+
+typedef struct {
+    ngx_command_t                   *cmd;
+    ngx_array_t                     *args;   /* ngx_str_t */
+    ngx_http_cms_proxy_where_t       where;
+} ngx_http_cms_proxy_directive_t;
+
+
+/* "cms_webbridge": srv conf of every upstream, "named" tells ours */
+
+typedef struct {
+    ngx_str_t                        name;
+    ngx_http_cms_proxy_where_t       where;
+    ngx_http_upstream_srv_conf_t    *upstream;
+    ngx_str_t                        url;         /* https://NAME */
+
+    ngx_array_t                      guest_uris;    /* ..._name_t */
+    ngx_array_t                      internal_uris; /* ..._name_t */
+    ngx_array_t                      domains;       /* ..._domain_t */
+    ngx_array_t                      targets;       /* ..._directive_t */
+    ngx_array_t                      directives;    /* ..._directive_t */
+
+    ngx_flag_t                       tls;
+    ngx_flag_t                       verify;
+    ngx_str_t                        trusted_certificate;
+    ngx_uint_t                       upstream_host;
+    ngx_uint_t                       methods;
+    ngx_str_t                        allow;         /* for 405 */
+    ngx_msec_t                       websocket_timeout;
+
+    ngx_uint_t                       placeholder; /* its index + 1, or 0 */
+    unsigned                         named:1;
+} ngx_http_cms_proxy_srv_conf_t;
+
+
+#define NGX_HTTP_CMS_PROXY_GUEST     0
+#define NGX_HTTP_CMS_PROXY_INTERNAL  1
+
+
+/* one name of "cms_proxy": the web bridge and its hidden location */
+
+typedef struct {
+    ngx_str_t                        name;
+    ngx_http_cms_proxy_srv_conf_t   *webbridge;
+    void                           **loc_conf;
+} ngx_http_cms_proxy_route_t;
+
+
+/* what a host stands for in one "cms_proxy"; several with different ports */
+
+typedef struct ngx_http_cms_proxy_guest_s  ngx_http_cms_proxy_guest_t;
+
+struct ngx_http_cms_proxy_guest_s {
+    ngx_http_cms_proxy_name_t       *uri;
+    ngx_http_cms_proxy_route_t      *route;
+    ngx_http_cms_proxy_guest_t      *next;
+};
+
+
+typedef struct {
+    ngx_http_cms_proxy_where_t       where;
+    ngx_array_t                     *routes;      /* ..._route_t, or NULL */
+    ngx_hash_t                       guests;      /* host: ..._guest_t */
+    ngx_array_t                     *directives;  /* ..._directive_t */
+
+    ngx_http_cms_proxy_route_t      *child_of;    /* in a hidden location */
+} ngx_http_cms_proxy_loc_conf_t;
+
+
+typedef struct {
+    ngx_array_t                      webbridges;  /* ..._srv_conf_t * */
+    unsigned                         used:1;      /* some cms_proxy exists */
+} ngx_http_cms_proxy_main_conf_t;
+
+
+/* the gate's verdict on a request */
+
+typedef struct {
+    ngx_array_t                     *routes;      /* it was made for */
+    ngx_http_cms_proxy_route_t      *route;       /* NULL if refused */
+    ngx_http_cms_proxy_name_t       *guest_uri;
+    ngx_str_t                        asked;       /* guest host[:port] */
+    in_port_t                        asked_port;  /* 0 if none was sent */
+    ngx_str_t                        refusal;     /* why, or empty */
+    ngx_uint_t                       status;      /* 400 or 405 if refused */
+    ngx_str_t                       *allow;       /* methods, with 405 */
+    unsigned                         websocket:1; /* Upgrade is let through */
+} ngx_http_cms_proxy_ctx_t;
+
+
+extern ngx_module_t  ngx_http_cms_proxy_module;
+
+
+/* ngx_http_cms_proxy_module.c */
+
+ngx_http_cms_proxy_where_t ngx_http_cms_proxy_here(ngx_conf_t *cf);
+char *ngx_http_cms_proxy_conf_error(ngx_conf_t *cf,
+    ngx_http_cms_proxy_where_t *where, char *fmt, ...);
+char *ngx_http_cms_proxy_own(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_http_cms_proxy_srv_conf_t *wb);
+
+/* ngx_http_cms_proxy_stock.c: the stock proxy module's directives */
+
+ngx_int_t ngx_http_cms_proxy_stock_commands(ngx_conf_t *cf,
+    ngx_command_t *commands, ngx_uint_t n, ngx_uint_t max);
+ngx_command_t *ngx_http_cms_proxy_stock_command(ngx_conf_t *cf, char *name,
+    ngx_uint_t context, ngx_module_t **module);
+char *ngx_http_cms_proxy_expand(ngx_conf_t *cf,
+    ngx_http_cms_proxy_loc_conf_t *location,
+    ngx_http_cms_proxy_route_t *route);
+
+/* ngx_http_cms_proxy_targets.c */
+
+char *ngx_http_cms_proxy_target(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_cms_proxy_add_targets(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb);
+
+/* ngx_http_cms_proxy_gate.c */
+
+ngx_int_t ngx_http_cms_proxy_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_cms_proxy_post_read_handler(ngx_http_request_t *r);
+ngx_http_cms_proxy_ctx_t *ngx_http_cms_proxy_get_ctx(ngx_http_request_t *r);
+
+/*
+ * Walks a list of headers, of those with this name (lower case) or, where it
+ * is NULL, all: start with part at &list->part and i at 0; NULL at the end.
+ */
+
+ngx_table_elt_t *ngx_http_cms_proxy_next_header(ngx_list_part_t **part,
+    ngx_uint_t *i, ngx_str_t *name);
+
+/* ngx_http_cms_proxy_variables.c */
+
+ngx_int_t ngx_http_cms_proxy_add_variables(ngx_conf_t *cf);
+
+
+#endif /* _NGX_HTTP_CMS_PROXY_MODULE_H_INCLUDED_ */
