@@ -48,10 +48,12 @@ sub network {
 sub in { my $self = shift; $self->{net}->in(@_) }
 
 # PostgreSQL where Debian has it, with the TURN user that CMS will hand out.
+# auth: how system users prove who they are ('peer', as on Debian).
 sub database {
-    my ($self) = @_;
+    my ($self, %o) = @_;
+    my $auth = $o{auth} // 'peer';
     my $pg = $self->{pg} = Edge::Postgres->start(host => '',
-        hba => ['local all postgres trust', 'local all all peer']);
+        hba => ['local all postgres trust', "local all all $auth"]);
     symlink $pg->socket_dir, '/run/postgresql' or croak "symlink: $!";
     $pg->install('turn');
     $pg->psql('create role turnserver login in role turn_server');
@@ -84,14 +86,13 @@ sub cms {
     );
 }
 
-# nginx and coturn, as their units start them. edge(nginx => sub { changed
-# text of nginx.conf }) for what an administrator would change there.
+# nginx and coturn, as their units start them. What an administrator would
+# change in the examples: edge(nginx => sub { $_ is nginx.conf's text },
+# coturn => sub { turnserver.conf's }).
 sub edge {
     my ($self, %o) = @_;
-    if ($o{nginx}) {
-        my $file = Edge::Examples::where('nginx/nginx.conf');
-        spew($file, $o{nginx}->(slurp($file)), 0644);
-    }
+    _edit('nginx/nginx.conf', $o{nginx}) if $o{nginx};
+    _edit('coturn/turnserver.conf', $o{coturn}) if $o{coturn};
     my @in = $self->in('edge');
     $self->{nginx} = Edge::Process->start(
         name => 'nginx',
@@ -103,6 +104,16 @@ sub edge {
         name => 'coturn', Edge::Examples::coturn(@in),
         ready_log => qr/Total General servers/,
     );
+}
+
+sub _edit {
+    my ($example, $change) = @_;
+    my $file = Edge::Examples::where($example);
+    local $_ = slurp($file);
+    my $before = $_;
+    $change->();
+    $_ ne $before or croak "$example is not changed";
+    spew($file, $_, 0644);
 }
 
 # Tells CMS about the TURN server and waits until CMS says it is reachable.
@@ -133,6 +144,13 @@ sub cms_tool {
     close $out or croak "turn-server $arguments failed: $text";
     $text =~ s/\s+\z//;
     return $text;
+}
+
+# What nginx and coturn have logged so far.
+sub logs {
+    my ($self) = @_;
+    return join '', $self->{nginx}->log_text, $self->{coturn}->log_text,
+        map { slurp($_) } glob '/var/log/nginx/*.log';
 }
 
 # A browser at ann or bob (outside) or inside; further options as
