@@ -1,0 +1,153 @@
+use strict;
+use warnings;
+use Edge::Netns;
+use Edge::Postgres;
+use Test::More;
+
+# coturn's own turnadmin on our database: add, change, delete, list, without
+# the plugin and with it preloaded.
+
+# turnadmin opens a log file there, whatever it is told.
+system('mount', '-t', 'tmpfs', 'log', '/var/log') == 0 or die "mount: $?";
+
+my $pg = Edge::Postgres->start;
+$pg->install;
+my $plugin = "$Edge::Netns::root/build/turn_auth_plugin.so";
+my $preload;
+my $role;
+
+# What turnadmin prints, without its log lines; $? is its status.
+sub turnadmin {
+    my (@args) = @_;
+    my $pid = open(my $out, '-|') // die "fork: $!";
+    if (!$pid) {
+        open STDERR, '>&', \*STDOUT;
+        $ENV{LD_PRELOAD} = $preload if $preload;
+        exec 'turnadmin', '-e', $pg->conninfo(user => $role), @args;
+    }
+    my $text = join '', grep { !/^\d+: : (?!.*ERROR)/ } <$out>;
+    close $out;
+    return $text;
+}
+
+sub user { return ('-r', 'octavio.test', '-u', @_) }
+
+sub check {
+    my ($name, $password) = @_;
+    return $pg->value("select turn.check_user('octavio.test', ?, ?)", $name,
+        $password);
+}
+
+sub everything {
+    $role = 'turn_admin';
+
+    is(turnadmin('-a', user('guest'), '-p', 'cisco'), '', 'add says nothing');
+    is($? >> 8, 0, 'and succeeds');
+    is(check('guest', 'cisco'), 'ok', 'the user may log in');
+    my ($key) = turnadmin('-k', user('guest'), '-p', 'cisco')
+        =~ /0x([0-9a-f]{32})/;
+    is($pg->value("select rtrim(hmackey) from turn.turnusers_lt
+        where name = 'guest'"), $key, 'with the key that -k prints');
+
+    is(turnadmin('-a', user('guest'), '-p', 'other'), '', 'change says nothing');
+    is(check('guest', 'other'), 'ok', 'the new password counts');
+    unlike($pg->log_text, qr/$key/, 'no key is in the server log');
+
+    turnadmin('-a', user('second'), '-p', 'cisco');
+    is(turnadmin('-l'), "guest[octavio.test]\nsecond[octavio.test]\n", 'list');
+    is(turnadmin('-l', '-r', 'other.test'), '', 'list of another realm');
+
+    is(turnadmin('-d', user('second')), '', 'delete says nothing');
+    is(turnadmin('-l', '-r', 'octavio.test'), "guest[octavio.test]\n",
+        'the user is gone');
+    like(turnadmin('-d', user('second')),
+        qr/WARNING:  no such user: nothing is changed/,
+        'a second delete is told so');
+
+    # Users whom coturn does not see.
+    $pg->value("select turn.disable_user('octavio.test', 'guest')");
+    is(turnadmin('-l'), "guest[octavio.test]\n", 'list shows a disabled user');
+    like(turnadmin('-a', user('guest'), '-p', 'third'),
+        qr/WARNING:  user "guest" has the new key and is still disabled/,
+        'change of a disabled user says that it stays so');
+    like(check('guest', 'third'), qr/^disabled/, 'the key is changed');
+    is(turnadmin('-d', user('guest')), '', 'delete');
+    like(check('guest', 'third'), qr/^unknown/, 'takes a disabled user away');
+
+    $role = 'postgres';
+    $pg->value("select turn.add_user('octavio.test', 'guest', 'cisco')");
+    $pg->value("select turn.disable_user('octavio.test', 'guest')");
+    like(turnadmin('-d', user('guest')), qr/WARNING:  no such user: /,
+        'a superuser, who does not see the disabled one, is told as much');
+    $role = 'turn_admin';
+    turnadmin('-d', user('guest'));
+
+    # Names that turnadmin takes and cms-edge does not.
+    like(turnadmin('-a', user('*x'), '-p', 'cisco'),
+        qr/WARNING:  user name "\*x" begins with "\*"/,
+        'a name that is refused is refused with the reason');
+    is(turnadmin('-l'), '', 'and not there');
+
+    is(turnadmin('-s', 'secret1', '-r', 'octavio.test'), '', 'add a secret');
+    turnadmin('-s', 'secret2', '-r', 'octavio.test');
+    turnadmin('-s', 'secret1', '-r', 'octavio.test');
+    is(turnadmin('-S', '-r', 'octavio.test'),
+        "secret1[octavio.test]\nsecret2[octavio.test]\n", 'list secrets');
+    unlike($pg->log_text, qr/secret1/, 'none is in the server log');
+    turnadmin('--delete-secret=secret1', '-r', 'octavio.test');
+    is(turnadmin('-S'), "secret2[octavio.test]\n", 'delete one');
+    turnadmin('--delete-all-secrets', '-r', 'octavio.test');
+    is(turnadmin('-S'), '', 'delete all');
+
+    turnadmin('-g', '-r', 'octavio.test', '--total-quota=1800',
+        '--user-quota=2', '--max-bps=1000');
+    is(turnadmin('-G', '-r', 'octavio.test'), "max-bps[octavio.test]=1000\n"
+        . "total-quota[octavio.test]=1800\nuser-quota[octavio.test]=2\n",
+        'realm options');
+    turnadmin('-g', '-r', 'octavio.test', '--total-quota=0');
+    unlike(turnadmin('-G'), qr/total-quota/, 'taken away');
+
+    turnadmin('-O', '-o', 'https://cmsweb.octavio.test', '-r', 'octavio.test');
+    is(turnadmin('-I'), "https://cmsweb.octavio.test:443 ==>> octavio.test\n",
+        'origins');
+    turnadmin('-R', '-o', 'https://cmsweb.octavio.test');
+    is(turnadmin('-I'), '', 'taken away');
+
+    turnadmin('-A', '-u', 'admin', '-p', 'cisco');
+    turnadmin('-A', '-u', 'admin', '-p', 'cisco2', '-r', 'octavio.test');
+    is(turnadmin('-L'), "admin[octavio.test]\n", 'web administrators');
+    unlike($pg->log_text, qr/\$5\$/, 'no password hash is in the server log');
+    turnadmin('-D', '-u', 'admin');
+    is(turnadmin('-L'), '', 'taken away');
+
+    $role = 'turn_server';
+    like(turnadmin('-a', user('guest'), '-p', 'cisco'), qr/permission denied/,
+        'with the rights of turn_server it changes nothing');
+    $pg->psql('truncate turn.realm_option');
+}
+
+subtest 'without the plugin' => \&everything;
+
+subtest 'with the plugin' => sub {
+    plan skip_all => 'the plugin is not built' if !-e $plugin;
+    $preload = $plugin;
+    everything();
+};
+
+# What coturn's web administration does, which turnadmin has no commands for.
+subtest 'OAuth keys' => sub {
+    my $dbh = $pg->dbh(user => 'turn_admin');
+    my $keys = sub { join ' ', map { join ',', map { $_ // '' } @$_ }
+        @{$dbh->selectall_arrayref('select ikm_key,timestamp,lifetime,
+            as_rs_alg,realm,kid from oauth_key order by kid')} };
+    $dbh->do("insert into oauth_key (kid,ikm_key,timestamp,lifetime,as_rs_alg,
+        realm) values('kid','key1',1400000000,3600,'A256GCM','octavio.test')");
+    is($keys->(), 'key1,1400000000,3600,A256GCM,octavio.test,kid', 'add');
+    $dbh->do("update oauth_key set ikm_key='key2',timestamp=5,lifetime=7,
+        as_rs_alg='A128GCM', realm='' where kid='kid'");
+    is($keys->(), 'key2,5,7,A128GCM,,kid', 'change');
+    $dbh->do("delete from oauth_key where kid = 'kid'");
+    is($keys->(), '', 'delete');
+};
+
+done_testing();
