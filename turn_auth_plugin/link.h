@@ -1,0 +1,66 @@
+/*
+ * One connection to PostgreSQL that never blocks: it connects, asks and
+ * notices within deadlines when nobody answers. Questions are pipelined and
+ * answered in order; each is a transaction of its own. Owned and driven by the
+ * store thread (store.c).
+ */
+
+#ifndef LINK_H
+#define LINK_H
+
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdint.h>
+
+struct link;
+
+/* The reason given to down() when questions stayed without an answer. */
+#define LINK_SILENT "no answer in time"
+
+enum link_state { LINK_DOWN, LINK_CONNECTING, LINK_UP };
+
+/* What the owner is told. owner is link_create's. */
+struct link_events {
+    /* Connected: questions may be sent. */
+    void (*up)(void *owner);
+    /*
+     * Connecting failed, or the connection broke or fell silent. Questions
+     * that were not answered are lost: no answer() comes for them.
+     */
+    void (*down)(void *owner, const char *reason);
+    /* The answer to a question; what and which are link_ask's. */
+    void (*answer)(void *owner, int what, void *which, int64_t asked_ms,
+                   const PGresult *res);
+};
+
+struct link_options {
+    const char *conninfo;
+    const struct link_events *events;
+    void *owner;
+    int64_t connect_timeout_ms;
+    int64_t answer_timeout_ms;
+    /* Up and nothing to ask for so long: asks whether it is still alive. */
+    int64_t heartbeat_ms;
+};
+
+/* Copies the options. It begins to connect with the first link_step(). */
+struct link *link_create(const struct link_options *o);
+void link_destroy(struct link *l);
+
+enum link_state link_state(const struct link *l);
+
+/*
+ * Asks; values are text. 0, or -1 when it is not up (down() was called if it
+ * broke right now).
+ */
+int link_ask(struct link *l, int what, void *which, const char *sql, int count,
+             const char *const *values);
+
+/* What to poll for; fd -1 for nothing. */
+struct pollfd link_poll(const struct link *l);
+/* When it wants to be stepped whatever poll says (monotonic). */
+int64_t link_next_ms(const struct link *l);
+/* Does what can be done now. */
+void link_step(struct link *l, int64_t now_ms);
+
+#endif

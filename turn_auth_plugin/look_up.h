@@ -1,0 +1,29 @@
+/*
+ * The look-up of one user, in the order memory, then database; what an auth
+ * worker of coturn calls through libpq_boundary.c. It never takes longer than
+ * query_timeout.
+ */
+
+#ifndef LOOK_UP_H
+#define LOOK_UP_H
+
+#include "miss_budget.h"
+#include "store.h"
+
+struct look_up {
+    struct store *store;
+    const struct settings *settings;
+    struct miss_budget budget;
+};
+
+void look_up_begin(struct look_up *lu, struct store *st,
+                   const struct settings *s);
+
+/*
+ * 1 and the key when the user exists. 0: there is no such user, or it is not
+ * known and nobody can be asked; coturn answers 401 to both.
+ */
+int look_up_user(struct look_up *lu, const struct user_name *u,
+                 uint8_t key[USER_KEY_LEN]);
+
+#endif

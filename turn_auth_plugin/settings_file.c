@@ -1,0 +1,56 @@
+/*
+ * File to text to settings; see settings_file.h.
+ */
+
+#define _GNU_SOURCE
+#include "settings_file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_BYTES 65536
+
+static int parse_stream(struct settings *s, FILE *f, const char *file,
+                        char *error, size_t error_size)
+{
+    char *text = malloc(MAX_BYTES);
+    size_t n = text ? fread(text, 1, MAX_BYTES, f) : 0;
+    int result = -1;
+
+    if (!text || ferror(f)) {
+        snprintf(error, error_size, "%s: cannot be read: %s", file,
+                 strerror(errno));
+    } else if (n == MAX_BYTES) {
+        snprintf(error, error_size, "%s: too long, expected less than %d bytes",
+                 file, MAX_BYTES);
+    } else {
+        result = settings_parse(s, file, text, n, error, error_size);
+    }
+    free(text);
+    return result;
+}
+
+int settings_file_read(struct settings *s, char *error, size_t error_size)
+{
+    const char *named = secure_getenv("TURN_AUTH_CONF");
+    const char *file = named && named[0] ? named : SETTINGS_FILE;
+    FILE *f;
+    int result;
+
+    settings_defaults(s);
+    f = fopen(file, "re");
+    if (!f) {
+        if (errno == ENOENT && file != named) {
+            return 0;
+        }
+        snprintf(error, error_size,
+                 "%s: %s, expected a file of settings (key = value)", file,
+                 strerror(errno));
+        return -1;
+    }
+    result = parse_stream(s, f, file, error, error_size);
+    fclose(f);
+    return result;
+}
