@@ -10,6 +10,9 @@ package Edge::Postgres;
 #   $pg->value("select turn.add_user('octavio.test', 'guest')");
 #   $coturn = ... psql-userdb="@{[ $pg->conninfo ]}"
 #   $pg->freeze; $pg->thaw; $pg->kill; $pg->stop; $pg->up;
+#
+# It is the newest Debian has installed, or the server whose programs are in
+# $POSTGRES_BIN; psql is Debian's in any case.
 
 use strict;
 use warnings;
@@ -35,7 +38,8 @@ sub start {
     my $self = bless {
         name => $name,
         port => $o{port} // 5432,
-        bin => _bindir(),
+        bin => $ENV{POSTGRES_BIN} // _bindir(),
+        psql => _bindir() . '/psql',
         data => "$Edge::Netns::dir/$name/data",
         socket_dir => "$Edge::Netns::dir/$name",
         db => 'turn',
@@ -194,7 +198,7 @@ sub try_psql {
 
 sub psql_argv {
     my ($self, %o) = @_;
-    return ("$self->{bin}/psql", '-XAtq', '-h', $self->{socket_dir}, '-p',
+    return ($self->{psql}, '-XAtq', '-h', $self->{socket_dir}, '-p',
         $self->{port}, '-U', $o{user} // 'postgres', '-d',
         $o{db} // $self->{db});
 }
