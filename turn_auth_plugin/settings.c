@@ -143,8 +143,11 @@ static int read_time(const char *p, size_t n, int64_t *ms)
     n -= digits;
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
         if (strlen(units[i].name) == n && memcmp(units[i].name, p, n) == 0) {
+            if (number > INT64_MAX / units[i].ms) {
+                return -1;
+            }
             *ms = number * units[i].ms;
-            return number <= INT64_MAX / units[i].ms ? 0 : -1;
+            return 0;
         }
     }
     return -1;
