@@ -162,13 +162,13 @@ sub close { $_[0]->_do('close') }
 # framesSent (t/browser/observe.js).
 sub calls { @{$_[0]->_do('calls')} }
 
-# call(sub { test of one hash }, seconds = 15): the newest call once the test
-# is true of it; dies and shows it otherwise.
+# call(sub { test of one hash }, seconds = 15): the newest call that is not
+# closed, once the test is true of it; dies and shows it otherwise.
 sub call {
     my ($self, $test, $timeout) = @_;
     my $call;
     wait_until(sub {
-        $call = ($self->calls)[-1];
+        $call = (grep { $_->{state} ne 'closed' } $self->calls)[-1];
         return $call && $test->($call);
     }, $timeout // 15)
         or croak "$self->{who}: the call is not as expected: "
