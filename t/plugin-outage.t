@@ -1,0 +1,87 @@
+use strict;
+use warnings;
+use Edge::Netns;
+use Edge::Coturn;
+use Edge::Postgres;
+use Edge::Process qw(wait_until);
+use Test::More;
+use Time::HiRes qw(time sleep);
+
+# PostgreSQL goes away for 10 s under load, first stopped, then frozen: known
+# users do not notice, unknown ones are refused as always. fresh_ttl is short,
+# so that every key gets old during the outage.
+
+my $pg = Edge::Postgres->start;
+$pg->install;
+$pg->value("select count(turn.add_user('octavio.test', 'user' || i, 'right'))
+    from generate_series(0, 99) i");
+
+my $turn = Edge::Coturn->start(
+    plugin => 1,
+    conninfo => $pg->conninfo,
+    settings => {fresh_ttl => '3s', negative_ttl => '1s'},
+);
+
+sub notices {
+    my ($what) = @_;
+    return scalar(() = $turn->log_text =~ /^turn_auth_plugin: .*$what/mg);
+}
+
+sub away_for_10_s {
+    my ($how, $away, $back) = @_;
+    my ($starts, $ends) = (notices('is away'), notices('is back'));
+    my $load = $turn->load(clients => 32, seconds => 14, user => 'user%d',
+        users => 100, password => 'right', interval_ms => 1000);
+    wait_until(sub { scalar $load->lines }, 5);
+
+    $away->();
+    my $begun = time;
+    ok(wait_until(sub { notices('is away') > $starts }, 2),
+        "$how: noticed within 2 s");
+    my $asked = time;
+    is($turn->allocate('nobody', 'right'), 401, "$how: unknown users get 401");
+    cmp_ok(time - $asked, '<', 0.4, '... at once');
+    sleep 0.1 while time < $begun + 10;
+
+    $back->();
+    $pg->value("select turn.add_user('octavio.test', ?, 'right')", $how);
+    $begun = time;
+    ok(wait_until(sub { $turn->allocate($how, 'right') eq 'ok' }, 2),
+        "$how: a new user gets in within 2 s of its return");
+    my $total = $load->total;
+    is_deeply($total->{refused}, {}, "$how: nobody was refused");
+    is($total->{timeouts}, 0, "$how: nobody went without an answer");
+    cmp_ok($total->{p99_ms}, '<', 50, "$how: p99 under 50 ms");
+    cmp_ok($total->{allocations}, '>', 2000,
+        "$how: $total->{allocations} allocations");
+    is(notices('is away') - $starts, 1, "$how: one line at its start");
+    is(notices('is back') - $ends, 1, "$how: one line at its end");
+}
+
+away_for_10_s('stopped', sub { $pg->stop }, sub { $pg->up });
+away_for_10_s('frozen', sub { $pg->freeze }, sub { $pg->thaw });
+
+my ($line) = $turn->log_text =~ /^(turn_auth_plugin: .*is away.*)$/m;
+like($line, qr{/turn is away \(.+\)}, "it names the database, and why: $line");
+
+# ---- stale_ttl 0: who wants no survival ----
+
+$pg->freeze;
+my $strict = Edge::Coturn->start(
+    name => 'strict',
+    port => 3479,
+    plugin => 1,
+    conninfo => $pg->conninfo,
+    settings => {fresh_ttl => '1s', stale_ttl => 0},
+);
+$pg->thaw;
+ok(wait_until(sub { $strict->allocate('user1', 'right') eq 'ok' }, 5),
+    'stale_ttl 0: a user gets in');
+$pg->freeze;
+ok(wait_until(sub { $strict->allocate('user1', 'right') eq '401' }, 4),
+    'and is refused when the key is no longer fresh');
+$pg->thaw;
+ok(wait_until(sub { $strict->allocate('user1', 'right') eq 'ok' }, 4),
+    'until the database is back');
+
+done_testing();
