@@ -17,6 +17,20 @@ typedef struct {
 } mask_t;
 
 static int
+is_digit(unsigned char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* " HTTP/1.1" at the end of the text or of the quotes around it */
+static int
+is_protocol(const unsigned char *p, size_t left)
+{
+    return left >= 9 && memcmp(p, " HTTP/", 6) == 0 && is_digit(p[6]) &&
+           p[7] == '.' && is_digit(p[8]) && (left == 9 || p[9] == '"');
+}
+
+static int
 ends_url(const mask_t *m, size_t i)
 {
     const unsigned char *p = m->text + i;
@@ -29,7 +43,7 @@ ends_url(const mask_t *m, size_t i)
     case '"':
         return left == 1 || p[1] == ',';
     case ' ':
-        return left >= 6 && memcmp(p, " HTTP/", 6) == 0;
+        return is_protocol(p, left);
     default:
         return 0;
     }
@@ -72,7 +86,7 @@ is_call_id(const unsigned char *name, size_t name_len,
         return 0;
     }
     for (i = 0; i < value_len; i++) {
-        if (value[i] < '0' || value[i] > '9') {
+        if (!is_digit(value[i])) {
             return 0;
         }
     }
@@ -91,8 +105,8 @@ is_name(const unsigned char *p, size_t len)
     for (i = 0; i < len; i++) {
         unsigned char c = p[i] | 0x20;
 
-        if (!((c >= 'a' && c <= 'z') || (p[i] >= '0' && p[i] <= '9') ||
-              p[i] == '_' || p[i] == '-' || p[i] == '.')) {
+        if (!((c >= 'a' && c <= 'z') || is_digit(p[i]) || p[i] == '_' ||
+              p[i] == '-' || p[i] == '.')) {
             return 0;
         }
     }
@@ -106,7 +120,8 @@ mask_argument(mask_t *m, size_t end)
     const unsigned char *eq = memchr(arg, '=', end - m->in);
     size_t name_len;
 
-    if (eq == NULL || !is_name(arg, eq - arg)) {
+    /* "c2VjcmV0=" is a token with its padding, not a name without a value */
+    if (eq == NULL || eq + 1 == m->text + end || !is_name(arg, eq - arg)) {
         star_to(m, end);
         return;
     }

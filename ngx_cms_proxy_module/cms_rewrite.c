@@ -139,6 +139,24 @@ own_port(const cms_rewrite_mapping_t *m, unsigned port)
     return m->from_port ? port == m->from_port : port == 443 || port == 80;
 }
 
+/*
+ * Behind a root dot: where the authority goes on, or ends in a URL. A dot
+ * before anything else may end a sentence, and is not the name's.
+ */
+static size_t
+skip_root_dot(const text_t *t, size_t i)
+{
+    size_t taken, next;
+    int c;
+
+    if (char_at(t, i, &taken) != '.') {
+        return i;
+    }
+    c = char_at(t, i + taken, &next);
+    return c == '/' || c == ':' || c == '?' || c == '#' || c == '\\' ? i + taken
+                                                                    : i;
+}
+
 /* The end of what mapping m replaces at i, or 0. */
 static size_t
 match_at(const text_t *t, size_t i, const cms_rewrite_mapping_t *m)
@@ -159,6 +177,7 @@ match_at(const text_t *t, size_t i, const cms_rewrite_mapping_t *m)
     if (m->kind == CMS_REWRITE_DOMAIN) {
         return before == '@' ? end : 0;
     }
+    end = skip_root_dot(t, end);
     switch (port_at(t, end, &port, &end)) {
     case 0:
         return end;

@@ -32,7 +32,8 @@ typedef struct {
  * Writes the rewritten text to out and returns its length; with out NULL it
  * only counts. *matches says how many replacements were made; where it is 0
  * the text is as before. Only whole host names count: xh, h.example, h-2,
- * h%2Eexample and h with another port stay. The first mapping that fits wins.
+ * h%2Eexample and h with another port stay. A root dot ("h./") goes with the
+ * name. The first mapping that fits wins.
  */
 size_t cms_rewrite(const unsigned char *in, size_t len,
                    const cms_rewrite_mapping_t *mappings, size_t count,

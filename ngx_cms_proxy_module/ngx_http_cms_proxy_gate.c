@@ -7,7 +7,6 @@
 
 
 #include "ngx_http_cms_proxy_module.h"
-#include "cms_mask.h"
 
 
 static ngx_int_t ngx_http_cms_proxy_refuse(ngx_http_request_t *r,
@@ -31,8 +30,6 @@ static ngx_uint_t ngx_http_cms_proxy_asks_websocket(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_cms_proxy_has_token(ngx_str_t *value, char *token,
     size_t len);
 static void ngx_http_cms_proxy_cleanup(void *data);
-static u_char *ngx_http_cms_proxy_log_handler(ngx_http_request_t *r,
-    ngx_http_request_t *sr, u_char *buf, size_t len);
 
 
 static char  ngx_http_cms_proxy_page_head[] =
@@ -44,11 +41,6 @@ static char  ngx_http_cms_proxy_page_head[] =
 
 
 static ngx_str_t  ngx_http_cms_proxy_page_type = ngx_string("text/html");
-
-
-/* the stock handler, which ours stands before; set by the first request */
-
-static ngx_http_log_handler_pt  ngx_http_cms_proxy_stock_log_handler;
 
 
 /* content handler of a location with cms_proxy */
@@ -397,7 +389,7 @@ ngx_http_cms_proxy_port_fits(ngx_http_request_t *r,
                == (port ? port : ngx_http_cms_proxy_default_port(r));
     }
 
-    if (port == 0 || port == ngx_http_cms_proxy_default_port(r)) {
+    if (port == 0) {
         return 1;
     }
 
@@ -567,30 +559,4 @@ ngx_http_cms_proxy_has_token(ngx_str_t *value, char *token, size_t len)
     }
 
     return 0;
-}
-
-
-/* from here on nginx's error lines about this request are masked */
-
-ngx_int_t
-ngx_http_cms_proxy_post_read_handler(ngx_http_request_t *r)
-{
-    if (r->log_handler != ngx_http_cms_proxy_log_handler) {
-        ngx_http_cms_proxy_stock_log_handler = r->log_handler;
-        r->log_handler = ngx_http_cms_proxy_log_handler;
-    }
-
-    return NGX_DECLINED;
-}
-
-
-static u_char *
-ngx_http_cms_proxy_log_handler(ngx_http_request_t *r, ngx_http_request_t *sr,
-    u_char *buf, size_t len)
-{
-    u_char  *p;
-
-    p = ngx_http_cms_proxy_stock_log_handler(r, sr, buf, len);
-
-    return buf + cms_mask(buf, p - buf);
 }

@@ -32,6 +32,8 @@ static char *ngx_http_cms_proxy_webbridge(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
+static char *ngx_http_cms_proxy_check_ca(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb);
 static char *ngx_http_cms_proxy_keepalive(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
 static char *ngx_http_cms_proxy_flag(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -251,7 +253,7 @@ ngx_module_t  ngx_http_cms_proxy_module = {
     ngx_http_cms_proxy_commands,           /* module directives */
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
-    NULL,                                  /* init module */
+    ngx_http_cms_proxy_init_module,        /* init module */
     NULL,                                  /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
@@ -549,6 +551,12 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
         ngx_str_set(&wb->trusted_certificate, NGX_HTTP_CMS_PROXY_CA_BUNDLE);
     }
 
+    if (wb->tls && wb->verify
+        && ngx_http_cms_proxy_check_ca(cf, wb) != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
     if (wb->methods == 0) {
         wb->methods = NGX_HTTP_GET|NGX_HTTP_POST|NGX_HTTP_PUT|NGX_HTTP_HEAD
                       |NGX_HTTP_DELETE;
@@ -581,6 +589,34 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
     }
 
     return ngx_http_cms_proxy_keepalive(cf, wb);
+}
+
+
+/* nginx would say that it cannot be loaded, but not which line wants it */
+
+static char *
+ngx_http_cms_proxy_check_ca(ngx_conf_t *cf, ngx_http_cms_proxy_srv_conf_t *wb)
+{
+    ngx_fd_t  fd;
+
+    if (ngx_conf_full_name(cf->cycle, &wb->trusted_certificate, 1) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    fd = ngx_open_file(wb->trusted_certificate.data, NGX_FILE_RDONLY,
+                       NGX_FILE_OPEN, 0);
+
+    if (fd == NGX_INVALID_FILE) {
+        return ngx_http_cms_proxy_conf_error(cf, &wb->where,
+                   "cannot read the trusted_certificate \"%V\" of "
+                   "cms_webbridge \"%V\" (%d: %s)",
+                   &wb->trusted_certificate, &wb->name, (int) ngx_errno,
+                   strerror(ngx_errno));
+    }
+
+    (void) ngx_close_file(fd);
+
+    return NGX_CONF_OK;
 }
 
 

@@ -167,7 +167,6 @@ char *ngx_http_cms_proxy_add_targets(ngx_conf_t *cf,
 /* ngx_http_cms_proxy_gate.c */
 
 ngx_int_t ngx_http_cms_proxy_handler(ngx_http_request_t *r);
-ngx_int_t ngx_http_cms_proxy_post_read_handler(ngx_http_request_t *r);
 ngx_http_cms_proxy_ctx_t *ngx_http_cms_proxy_get_ctx(ngx_http_request_t *r);
 
 /*
@@ -177,6 +176,11 @@ ngx_http_cms_proxy_ctx_t *ngx_http_cms_proxy_get_ctx(ngx_http_request_t *r);
 
 ngx_table_elt_t *ngx_http_cms_proxy_next_header(ngx_list_part_t **part,
     ngx_uint_t *i, ngx_str_t *name);
+
+/* ngx_http_cms_proxy_log.c */
+
+ngx_int_t ngx_http_cms_proxy_init_module(ngx_cycle_t *cycle);
+ngx_int_t ngx_http_cms_proxy_post_read_handler(ngx_http_request_t *r);
 
 /* ngx_http_cms_proxy_variables.c */
 

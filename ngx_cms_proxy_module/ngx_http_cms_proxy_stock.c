@@ -74,6 +74,7 @@ static ngx_http_cms_proxy_default_t  ngx_http_cms_proxy_defaults[] = {
     { "proxy_set_header", { "X-Forwarded-Proto", "$scheme" }, 0 },
     { "proxy_set_header", { "X-Real-IP", "$remote_addr" }, 0 },
     { "proxy_set_header", { "Forwarded", "" }, 0 },
+    { "proxy_set_header", { "HTTP2-Settings", "" }, 0 },
 
     { "proxy_set_header", { "Origin", "$cms_origin" },
       NGX_HTTP_CMS_PROXY_INSIDE },

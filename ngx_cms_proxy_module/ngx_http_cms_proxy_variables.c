@@ -35,7 +35,7 @@ static ngx_int_t ngx_http_cms_proxy_upgrade_variable(ngx_http_request_t *r,
 static ngx_int_t ngx_http_cms_proxy_own_url_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_cms_proxy_own_url(ngx_http_request_t *r,
-    ngx_http_cms_proxy_ctx_t *ctx, ngx_str_t *url, ngx_str_t *out);
+    ngx_http_cms_proxy_ctx_t *ctx, ngx_str_t *url);
 static ngx_uint_t ngx_http_cms_proxy_is_inside(
     ngx_http_cms_proxy_srv_conf_t *wb, cms_authority_t *a);
 static void ngx_http_cms_proxy_set_value(ngx_http_variable_value_t *v,
@@ -298,7 +298,7 @@ ngx_http_cms_proxy_own_url_variable(ngx_http_request_t *r,
     }
 
     if (value.len && ctx && ctx->route
-        && ngx_http_cms_proxy_own_url(r, ctx, &value, &value) != NGX_OK)
+        && ngx_http_cms_proxy_own_url(r, ctx, &value) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -317,10 +317,10 @@ ngx_http_cms_proxy_own_url_variable(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_cms_proxy_own_url(ngx_http_request_t *r,
-    ngx_http_cms_proxy_ctx_t *ctx, ngx_str_t *url, ngx_str_t *out)
+    ngx_http_cms_proxy_ctx_t *ctx, ngx_str_t *url)
 {
-    u_char                         *p;
-    size_t                          len;
+    u_char                         *data, *p;
+    size_t                          len, rest;
     in_port_t                       port;
     const u_char                   *start;
     cms_authority_t                 a;
@@ -334,12 +334,6 @@ ngx_http_cms_proxy_own_url(ngx_http_request_t *r,
         || !cms_authority_of_url(url->data, url->len, &start, &len)
         || cms_authority_parse(start, len, &a) != CMS_AUTHORITY_OK)
     {
-        *out = *url;
-        return NGX_OK;
-    }
-
-    if (ngx_http_cms_proxy_is_inside(wb, &a)) {
-        ngx_str_set(out, "null");
         return NGX_OK;
     }
 
@@ -353,23 +347,26 @@ ngx_http_cms_proxy_own_url(ngx_http_request_t *r,
         || (a.port ? a.port : port)
            != (ctx->asked_port ? ctx->asked_port : port))
     {
-        *out = *url;
+        if (ngx_http_cms_proxy_is_inside(wb, &a)) {
+            ngx_str_set(url, "null");
+        }
+
         return NGX_OK;
     }
 
-    p = ngx_pnalloc(r->pool, url->len - len + inside->text.len);
-    if (p == NULL) {
+    data = ngx_pnalloc(r->pool, url->len - len + inside->text.len);
+    if (data == NULL) {
         return NGX_ERROR;
     }
 
-    a.host = start + len;                         /* what follows */
-    len = url->data + url->len - a.host;
+    rest = url->data + url->len - (start + len);
 
-    out->data = p;
-    p = ngx_cpymem(p, url->data, start - url->data);
+    p = ngx_cpymem(data, url->data, start - url->data);
     p = ngx_cpymem(p, inside->text.data, inside->text.len);
-    p = ngx_cpymem(p, a.host, len);
-    out->len = p - out->data;
+    p = ngx_cpymem(p, start + len, rest);
+
+    url->data = data;
+    url->len = p - data;
 
     return NGX_OK;
 }
@@ -379,29 +376,17 @@ static ngx_uint_t
 ngx_http_cms_proxy_is_inside(ngx_http_cms_proxy_srv_conf_t *wb,
     cms_authority_t *a)
 {
-    ngx_uint_t                  i, k;
-    ngx_http_cms_proxy_name_t  *inside, *guest;
+    ngx_uint_t                  i;
+    ngx_http_cms_proxy_name_t  *inside;
 
     inside = wb->internal_uris.elts;
-    guest = wb->guest_uris.elts;
 
     for (i = 0; i < wb->internal_uris.nelts; i++) {
-
-        if (!cms_authority_same_host(inside[i].host.data, inside[i].host.len,
-                                     a->host, a->host_len))
+        if (cms_authority_same_host(inside[i].host.data, inside[i].host.len,
+                                    a->host, a->host_len))
         {
-            continue;
+            return 1;
         }
-
-        for (k = 0; k < wb->guest_uris.nelts; k++) {
-            if (cms_authority_same_host(guest[k].host.data, guest[k].host.len,
-                                        a->host, a->host_len))
-            {
-                return 0;
-            }
-        }
-
-        return 1;
     }
 
     return 0;
