@@ -37,16 +37,16 @@ my @story = (
     ['Verify step 4: another device joins, both are connected', \&step4],
     ["... over UDP, both relayed at $at{nat}, video both ways",
         sub { $_[0]->both_relayed('udp') }],
-    ['UDP is blocked: both come back through guest links', \&guest_links],
+    ['The firewall drops UDP: both come back through guest links', \&guest_links],
     ["... over TCP, both relayed at $at{nat}, video both ways",
         sub { $_[0]->both_relayed('tcp') }],
-    ['A media peer inside, in the Call Bridge\'s place, joins; UDP again',
+    ['A media peer inside, in the Call Bridge\'s place, joins',
         \&call_bridge],
     ["... which gets a relay from the edge's inner address, at $at{nat}",
         \&call_bridge_relay],
     ["... over UDP, the guest's relay is $at{nat}, inside $at{lan2}",
         sub { $_[0]->relayed_to_inside('udp') }],
-    ['UDP is blocked: the guest comes back', \&guest_returns],
+    ['The firewall drops UDP: the guest comes back', \&guest_returns],
     ["... over TCP, the guest's relay is $at{nat}, inside $at{lan2}",
         sub { $_[0]->relayed_to_inside('tcp') }],
 );
@@ -112,6 +112,7 @@ sub step3 {
 
 sub step4 {
     my ($self) = @_;
+    $self->{site}->turn_only('udp');
     my $bob = $self->{bob} = $self->{site}->guest('bob', camera => 30);
     $bob->open("$url/");
     $bob->click('Join call');
@@ -143,10 +144,10 @@ sub both_relayed {
     $self->picture($_, "step4-$protocol") for qw(ann bob);
 }
 
-# Guest links of CMS 2.x and 3.x, while the firewall drops TURN over UDP.
+# Guest links of CMS 2.x and 3.x.
 sub guest_links {
     my ($self) = @_;
-    $self->{site}->block_udp(1);
+    $self->{site}->turn_only('tcp');
     $self->{ann}->open("$url/invited.sf?secret=$secret&id=100101");
     $self->{ann}->fill('Your name' => 'Ann');
     $self->{ann}->click('Join call');
@@ -161,7 +162,7 @@ sub guest_links {
 sub call_bridge {
     my ($self) = @_;
     $self->{bob}->close;
-    $self->{site}->block_udp(0);
+    $self->{site}->turn_only('udp');
     $self->{inside} = $self->{site}->guest('inside', camera => 120);
     $self->{inside}->open(
         'https://cmsweb.cms.octavio.local:9999/index.html?id=100101');
@@ -206,7 +207,7 @@ JS
 
 sub guest_returns {
     my ($self) = @_;
-    $self->{site}->block_udp(1);
+    $self->{site}->turn_only('tcp');
     $self->guest_joins;
 }
 

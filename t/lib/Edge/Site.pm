@@ -163,13 +163,15 @@ sub guest {
         prefix => [$self->in($who)], %o);
 }
 
-# Whether the firewall drops UDP to the TURN port, in running calls as well.
-sub block_udp {
-    my ($self, $on) = @_;
-    my $rules = $on
-        ? 'table ip noudp { chain c { type filter hook forward priority -10;'
-            . ' udp dport 3478 drop; }; }'
-        : 'delete table ip noudp';
+# turn_only('udp'), turn_only('tcp'): the firewall drops what else comes to the
+# TURN port, in running calls as well. turn_only('udp', 'tcp') is the
+# beginning.
+sub turn_only {
+    my ($self, @open) = @_;
+    my $drop = join ' ', map { my $p = $_; (grep { $_ eq $p } @open) ? ()
+        : "$p dport 3478 drop;" } qw(udp tcp);
+    my $rules = 'add table ip turn; delete table ip turn; table ip turn {'
+        . " chain c { type filter hook forward priority -10; $drop }; }";
     system('ip', 'netns', 'exec', 'firewall', 'nft', $rules) == 0
         or croak "nft '$rules' failed";
 }
