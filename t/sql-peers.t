@@ -200,14 +200,29 @@ sub random_range {
         join '-', map { inet_ntop($family, $_) } $first, $last);
 }
 
+# Networks that begin where coturn reads "no lower limit".
+my @from_zero = map { my ($len, $bits) = @$_;
+    my $first = "\0" x $len;
+    [$first, ~$first ^ pack('B*', '1' x $bits . '0' x (8 * $len - $bits)),
+        inet_ntop($len == 4 ? AF_INET : AF_INET6, $first) . "/$bits"]
+} map({ [4, $_] } 0, 1, 8, 31), map({ [16, $_] } 0, 1, 7, 8, 64, 97, 120, 127);
+
+# Addresses with one byte that is not 0.
+sub single_bytes {
+    my ($len) = @_;
+    return map { my $i = $_; map { my $b = "\0" x $len;
+        substr($b, $i, 1) = chr; $b } 1, 2, 127, 255 } 0 .. $len - 1;
+}
+
 subtest 'any network or range is exactly that, in 4.6.1 and in newest' => sub {
     my $seed = srand;
     my @wrong;
     my $asked = 0;
     for (1 .. 300) {
         my $len = (4, 16)[rand 2];
-        my ($first, $last, $peer) = rand > 0.4 ? random_net($len)
-            : random_range($len);
+        my ($first, $last, $peer) = @from_zero ? @{shift @from_zero}
+            : rand > 0.4 ? random_net($len) : random_range($len);
+        $len = length $first;
         next if is_zero($last);
         my $sql = "select unnest(turn.ranges_of(peer, turn.nets_of(peer),
             ?)) from turn.peer_text(?) as peer";
@@ -215,6 +230,7 @@ subtest 'any network or range is exactly that, in 4.6.1 and in newest' => sub {
             0, 1;
         for my $address ($first, $last, add_one($first, -1),
             add_one($last, 1), (map { random_address($len) } 1 .. 10),
+            (is_zero($first) ? single_bytes($len) : ()),
             random_address(20 - $len))
         {
             next if !defined $address || is_zero($address)

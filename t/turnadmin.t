@@ -150,4 +150,16 @@ subtest 'OAuth keys' => sub {
     is($keys->(), '', 'delete');
 };
 
+subtest 'what is there already, added again, is no error to be logged' => sub {
+    my $dbh = $pg->dbh(user => 'turn_admin');
+    for (1, 2) {
+        $dbh->do("insert into turn_secret (realm,value) values('o.test','s1')");
+        $dbh->do("insert into admin_user values('a', '', 'hash')");
+        $dbh->do("insert into oauth_key (kid,ikm_key) values('k', 'key')");
+    }
+    is($dbh->selectrow_array('select count(*) from turn_secret'), 1, 'secret');
+    is($dbh->selectrow_array('select count(*) from admin_user'), 1, 'admin');
+    is($dbh->selectrow_array('select count(*) from oauth_key'), 1, 'key');
+};
+
 done_testing();
