@@ -36,6 +36,8 @@
 #include <unistd.h>
 
 struct client {
+    const char *server;
+    const char *from;
     int fd;
     int tcp;
     int wait_ms;
@@ -73,21 +75,20 @@ static void die(const char *what)
 
 /* ---- transport ---- */
 
-static void open_connection(struct client *c, const char *server,
-                            const char *from)
+static void open_connection(struct client *c)
 {
     struct sockaddr_storage to, local;
 
-    if (stun_parse_address(server, &to) != 0) {
-        die(server);
+    if (stun_parse_address(c->server, &to) != 0) {
+        die(c->server);
     }
     c->fd = socket(to.ss_family, c->tcp ? SOCK_STREAM : SOCK_DGRAM, 0);
-    if (from && (stun_parse_address(from, &local) != 0 ||
-                 bind(c->fd, (void *)&local, stun_address_length(&local)))) {
-        die(from);
+    if (c->from && (stun_parse_address(c->from, &local) != 0 ||
+                    bind(c->fd, (void *)&local, stun_address_length(&local)))) {
+        die(c->from);
     }
     if (connect(c->fd, (void *)&to, stun_address_length(&to)) != 0) {
-        die(server);
+        die(c->server);
     }
 }
 
@@ -198,16 +199,26 @@ static void sign(struct client *c, struct stun *m)
     stun_add_integrity(m, c->key);
 }
 
-/* A copy of the request under a new transaction ID, signed. */
-static int transact_signed(struct client *c, const struct stun *request,
-                           struct stun *answer)
+/* The same under another transaction ID: only good for provoking a 401. */
+static int transact_unsigned(struct client *c, const struct stun *request,
+                             struct stun *answer)
 {
     struct stun m;
 
     stun_begin(&m, stun_method(request), STUN_REQUEST);
     memcpy(m.bytes + STUN_HEADER, request->bytes + STUN_HEADER,
            request->len - STUN_HEADER);
+    memcpy(m.bytes + 2, request->bytes + 2, 2);
     m.len = request->len;
+    return transact(c, &m, answer);
+}
+
+/* Keeps its transaction ID, by which IPv6 addresses in it are masked. */
+static int transact_signed(struct client *c, const struct stun *request,
+                           struct stun *answer)
+{
+    struct stun m = *request;
+
     sign(c, &m);
     return transact(c, &m, answer);
 }
@@ -218,7 +229,7 @@ static int authenticated(struct client *c, const struct stun *request,
     int r;
 
     if (!c->nonce[0]) {
-        r = transact(c, request, answer);
+        r = transact_unsigned(c, request, answer);
         if (r != GOT || stun_error(answer, NULL, 0) != 401) {
             return r;
         }
@@ -287,6 +298,7 @@ static void step_allocate(struct client *c, const char *arg)
 {
     struct stun m, answer;
     unsigned protocol = strstr(arg, "tcp") ? IPPROTO_TCP : IPPROTO_UDP;
+    int r, tries = 3;
 
     stun_begin(&m, STUN_ALLOCATE, STUN_REQUEST);
     stun_add_u32(&m, STUN_REQUESTED_TRANSPORT, protocol << 24);
@@ -294,7 +306,13 @@ static void step_allocate(struct client *c, const char *arg)
         stun_add_u32(&m, STUN_REQUESTED_ADDRESS_FAMILY,
                      (strstr(arg, "v6") ? 2u : 1u) << 24);
     }
-    if (succeeded("allocate", authenticated(c, &m, &answer), &answer)) {
+    /* 437: the kernel's choice of port had an allocation a while ago. */
+    while ((r = authenticated(c, &m, &answer)) == GOT && --tries &&
+           stun_error(&answer, NULL, 0) == 437 && !c->from) {
+        close(c->fd);
+        open_connection(c);
+    }
+    if (succeeded("allocate", r, &answer)) {
         print_address(&answer, STUN_XOR_RELAYED_ADDRESS, "relay");
         print_address(&answer, STUN_XOR_MAPPED_ADDRESS, "mapped");
         print_lifetime(&answer);
@@ -436,14 +454,16 @@ static void run_lines(struct client *c)
 
 int main(int argc, char **argv)
 {
-    struct client c = {.wait_ms = 3000, .user = "", .password = ""};
-    const char *server = "127.0.0.1:3478", *from = NULL;
+    struct client c = {.server = "127.0.0.1:3478",
+                       .wait_ms = 3000,
+                       .user = "",
+                       .password = ""};
     int o;
 
     while ((o = getopt(argc, argv, "s:u:p:r:b:w:tR")) != -1) {
         switch (o) {
         case 's':
-            server = optarg;
+            c.server = optarg;
             break;
         case 'u':
             c.user = optarg;
@@ -455,7 +475,7 @@ int main(int argc, char **argv)
             c.realm_wanted = optarg;
             break;
         case 'b':
-            from = optarg;
+            c.from = optarg;
             break;
         case 'w':
             c.wait_ms = atoi(optarg);
@@ -470,7 +490,7 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    open_connection(&c, server, from);
+    open_connection(&c);
     for (; optind < argc; optind++) {
         if (strcmp(argv[optind], "-") == 0) {
             run_lines(&c);

@@ -1,0 +1,66 @@
+use strict;
+use warnings;
+use Edge::Netns;
+use Edge::Coturn;
+use Edge::Postgres;
+use Edge::Process qw(wait_until);
+use Test::More;
+use Time::HiRes qw(time sleep);
+
+# turnserver starts whatever state PostgreSQL is in, and needs no restart when
+# it comes.
+
+my $pg = Edge::Postgres->start;
+$pg->install;
+$pg->value("select turn.add_user('octavio.test', 'guest', 'right')");
+
+sub starts {
+    my ($how, $port, $conninfo, $return) = @_;
+    my $begun = time;
+    my $turn = Edge::Coturn->start(name => $how =~ s/\W+/-/gr, port => $port,
+        plugin => 1, conninfo => $conninfo);
+    cmp_ok(time - $begun, '<', 5, "$how: turnserver starts");
+    is($turn->allocate('guest', 'right'), 401, "$how: users are refused");
+    $begun = time;
+    $turn->allocate('guest', 'right') for 1 .. 5;
+    cmp_ok(time - $begun, '<', 2, "$how: ... at once");
+    my @away = $turn->log_text =~ /^turn_auth_plugin: .*is away/mg;
+    is(scalar @away, 1, "$how: one line says so");
+
+    $begun = time;
+    $return->();
+    ok(wait_until(sub { $turn->allocate('guest', 'right') eq 'ok' }, 5),
+        "$how: when PostgreSQL comes, users get in");
+    cmp_ok(time - $begun, '<', 2.5, "$how: ... within 2 s");
+    $turn->stop;
+}
+
+my $proxy = Edge::Coturn::delay(listen => '127.0.0.1:5433',
+    to => '127.0.0.1:5432');
+my @far = (tcp => 1, port => 5433);
+
+$proxy->tell('refuse');
+starts('PostgreSQL refuses', 3481, $pg->conninfo(@far),
+    sub { $proxy->tell('accept') });
+
+$proxy->tell('hold');
+starts('PostgreSQL is silent on connect', 3482, $pg->conninfo(@far),
+    sub { $proxy->tell('pass') });
+
+$pg->freeze;
+starts('PostgreSQL is frozen', 3483, $pg->conninfo, sub { $pg->thaw });
+
+$pg->stop;
+starts('PostgreSQL is stopped', 3484, $pg->conninfo, sub { $pg->up });
+
+# A database that is there and says no is not an outage without a word.
+$pg->psql('revoke select on turn.turnusers_lt from turn_server');
+my $turn = Edge::Coturn->start(plugin => 1, conninfo => $pg->conninfo);
+is($turn->allocate('guest', 'right'), 401, 'without rights nobody gets in');
+ok($turn->wait_log(qr/^turn_auth_plugin: .* does not tell users \(permission/m),
+    'and a line says why');
+$pg->psql('grant select on turn.turnusers_lt to turn_server');
+ok(wait_until(sub { $turn->allocate('guest', 'right') eq 'ok' }, 8),
+    'with them they do');
+
+done_testing();
