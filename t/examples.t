@@ -1,0 +1,141 @@
+use strict;
+use warnings;
+use Edge::Netns;
+use Edge::Certs;
+use Edge::Examples;
+use Edge::Process qw(slurp spew wait_until);
+use Edge::Site;
+use Test::More;
+
+# conf-examples/: complete, accepted by the programs they are for, and doing
+# what they say, on the how-to's network.
+
+my $guest = 'cmsweb.octavio.test';
+my $secret = 'Xk3vPq8zWcT5';
+my $site = Edge::Site->new;
+$site->network;
+
+# ---- accepted ----
+
+{
+    my ($status, $said) = output($site->in('edge'), 'nginx', '-t');
+    is($status, 0, 'nginx -t accepts the example') or diag($said);
+    unlike($said, qr/\[warn\]/, 'without a warning');
+}
+
+SKIP: {
+    skip 'no systemd-analyze here', 2 if !-x '/usr/bin/systemd-analyze';
+    my ($status, $said) = output('systemd-analyze', 'verify', '--man=no',
+        'coturn.service');
+    # Debian's own unit has a line that newer systemd calls obsolete.
+    $said = join "\n", grep { /cms-edge\.conf|Assert|turn_auth/ }
+        split /\n/, $said;
+    is($said, '', 'systemd-analyze verify finds no fault in the drop-in');
+    (undef, $said) = output('systemd-analyze', 'security', '--no-pager',
+        '--offline=true', 'coturn.service');
+    my ($exposure) = $said =~ /exposure level .*: ([\d.]+)/;
+    cmp_ok($exposure // 10, '<', 2.5, 'and calls the service well confined')
+        or diag($said);
+}
+
+# ---- doing what they say ----
+
+$site->database;
+$site->cms(spaces => [{id => '100101', name => 'Proxy webRTC',
+    user => 'proxywebrtc', secret => $secret}]);
+$site->edge;
+
+{
+    my $head = curl('-I', "http://$guest/invited.sf?secret=$secret&id=100101");
+    like($head, qr{^HTTP/1.1 301 }, 'http leads guests on');
+    my $link = quotemeta "/invited.sf?secret=$secret&id=100101";
+    like($head, qr{^Location: https://\Q$guest\E$link\r}m,
+        'to the same link over https');
+    unlike(curl('-I', 'http://203.0.113.156/'), qr/^Location/m,
+        'but no other name');
+}
+{
+    my $head = curl('-I', "https://$guest/en-US/home");
+    like($head, qr{^HTTP/2 200}, 'guests are served over HTTP/2');
+    like($head, qr/^strict-transport-security: max-age=\d{8}/mi,
+        'and told to come back with https only (HSTS)');
+    unlike($head, qr{^server:.*\d}mi, 'the server tells no version');
+    unlike($head, qr/octavio\.local/, 'nothing inside is named');
+}
+{
+    my ($status) = output($site->in('ann'), 'openssl', 's_client', '-tls1_1',
+        '-cipher', 'ALL:@SECLEVEL=0', '-connect', "$guest:443");
+    isnt($status, 0, 'TLS 1.1 is refused');
+}
+{
+    curl("https://$guest/meeting/100101?secret=$secret");
+    my $log = '/var/log/nginx/access.log';
+    ok(wait_until(sub { slurp($log) =~ m{/meeting/100101} }, 5),
+        'the access log says which meeting was asked for');
+    unlike(slurp($log), qr/\Q$secret\E/, 'and keeps the secret to itself')
+        or diag(slurp($log));
+}
+
+$site->turn_server;
+like($site->cms_tool('list'), qr/<turnServers total="1">/,
+    'cms/turn-server: list');
+my ($id) = $site->cms_tool('list') =~ /id="([\w-]+)"/;
+like($site->cms_tool("show $id"), qr{<clientAddress>203\.0\.113\.156<},
+    'show ID');
+unlike($site->cms_tool("show $id"), qr/password/, '(without the password)');
+like($site->cms_tool("status $id"), qr{<status>success</status>}, 'status ID');
+is($site->cms_tool("password $id", "another\n"), '', 'password ID');
+
+{
+    my $pid = $site->{coturn}->pid;
+    my $status = slurp("/proc/$pid/status");
+    like($status, qr/^Uid:\s+(?!0\s)\d+/m, 'coturn runs without root');
+    like($status, qr/^CapBnd:\s+0+$/m, 'without any capability');
+    like(slurp("/proc/$pid/maps"), qr/turn_auth_plugin\.so/,
+        'with the plugin');
+    my $seen = slurp("/proc/$pid/cmdline") . slurp("/proc/$pid/environ");
+    unlike($seen, qr/\Q@{[ $site->password ]}\E|password=/,
+        'and no secret in its environment or command line');
+}
+
+# ---- when something is missing ----
+
+{
+    $site->{cms}->stop('KILL');
+    my $page = curl('-i', "https://$guest/");
+    like($page, qr{^HTTP/2 502.*Meetings are not available}s,
+        'a web bridge that is down gives a page for people');
+    unlike($page, qr/octavio\.local|192\.0\.2\./, 'that names nothing inside');
+}
+{
+    my $plugin = "$Edge::Netns::dir/lib/turn_auth_plugin.so";
+    spew($plugin, 'not a library', 0755);
+    ok(!eval { Edge::Examples::coturn(); 1 }, 'a plugin that cannot be'
+        . ' loaded stops coturn.service');
+    like($@, qr/ExecStartPre/, 'by the check before the start');
+    unlink $plugin;
+    ok(!eval { Edge::Examples::coturn(); 1 }, 'and so does a missing one');
+    like($@, qr/AssertPathExists/, 'by the assertion');
+}
+done_testing();
+
+# curl of a guest outside: what it printed.
+sub curl {
+    my (undef, $text) = output($site->in('ann'), 'curl', '-sS', '-m', '10',
+        '--cacert', Edge::Certs::ca('outside'), @_);
+    return $text;
+}
+
+sub output {
+    my @cmd = @_;
+    my $pid = open(my $out, '-|') // die "fork: $!";
+    if ($pid == 0) {
+        open STDIN, '<', '/dev/null';
+        open STDERR, '>&', \*STDOUT;
+        exec @cmd;
+    }
+    local $/;
+    my $text = <$out> // '';
+    close $out;
+    return ($? >> 8, $text);
+}
