@@ -208,13 +208,25 @@ static PGresult *answer_standing(struct store *st, const struct statement *s)
     return res;
 }
 
+static PGresult *pass_on(struct handle *h,
+                         const struct pass_through_statement *as_it_is)
+{
+    PGresult *res = pass_through(&h->other, h->conninfo, as_it_is);
+
+    /* turnadmin says nothing where it gets no result, and exits with 0. */
+    if (!res && program == PROGRAM_TURNADMIN) {
+        notice("%.*s", (int)strcspn(h->other.error, "\n"), h->other.error);
+    }
+    return res;
+}
+
 static PGresult *answer(struct handle *h, const struct statement *s,
                         const struct pass_through_statement *as_it_is)
 {
     struct store *st = s->kind == STATEMENT_OTHER ? NULL : store_for(h);
 
     if (!st) {
-        return pass_through(&h->other, h->conninfo, as_it_is);
+        return pass_on(h, as_it_is);
     }
     h->other.error[0] = '\0';
     if (s->kind == STATEMENT_USER_KEY) {
@@ -254,12 +266,25 @@ EXPORT PGconn *PQconnectdb(const char *conninfo)
         return NULL;
     }
     h->mark = HANDLE_MARK;
+    if (program == PROGRAM_TURNADMIN) {
+        pass_through_connect(&h->other, conninfo);
+    }
     return (PGconn *)h;
 }
 
+/*
+ * turnserver must take its connection for good at all times, or it would make
+ * a new one for each look-up; turnadmin tells its user about a bad one.
+ */
 EXPORT ConnStatusType PQstatus(const PGconn *conn)
 {
-    return handle_of(conn) ? CONNECTION_OK : libpq.PQstatus(conn);
+    struct handle *h = handle_of(conn);
+
+    if (!h) {
+        return libpq.PQstatus(conn);
+    }
+    return program == PROGRAM_TURNSERVER || h->other.conn ? CONNECTION_OK
+                                                          : CONNECTION_BAD;
 }
 
 EXPORT void PQfinish(PGconn *conn)

@@ -28,7 +28,7 @@ static int wait_for(PGconn *conn, short events, int64_t until_ms)
     return p.fd >= 0 && left_ms > 0 && poll(&p, 1, (int)left_ms) > 0;
 }
 
-static int connect_to(struct pass_through *p, const char *conninfo)
+int pass_through_connect(struct pass_through *p, const char *conninfo)
 {
     int64_t until_ms = monotonic_ms() + PASS_THROUGH_CONNECT_MS;
     PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
@@ -129,7 +129,7 @@ PGresult *pass_through(struct pass_through *p, const char *conninfo,
     if (!is_alive(p->conn)) {
         PQfinish(p->conn);
         p->conn = NULL;
-        if (!connect_to(p, conninfo)) {
+        if (!pass_through_connect(p, conninfo)) {
             return NULL;
         }
     }

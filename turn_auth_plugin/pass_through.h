@@ -31,6 +31,8 @@ struct pass_through_statement {
     int result_format;
 };
 
+/* Connects now rather than with the first statement; 1, or 0 and p->error. */
+int pass_through_connect(struct pass_through *p, const char *conninfo);
 /*
  * The last result, as PQexec's; or NULL when the database cannot be reached or
  * stays silent. p->error says why, in the way of PQerrorMessage; it is empty

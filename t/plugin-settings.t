@@ -1,0 +1,77 @@
+use strict;
+use warnings;
+use Edge::Netns;
+use Edge::Coturn;
+use Edge::Process qw(spew);
+use Test::More;
+
+# The plugin's settings file: a wrong line stops turnserver and says where and
+# why (each value's own errors: t/unit/turn_settings.c).
+
+my $n = 0;
+
+# Starts turnserver; its log and wait status when it ends by itself.
+sub ended {
+    my (%o) = @_;
+    my $turn = Edge::Coturn->start(name => 'coturn' . $n++, plugin => 1,
+        users => {guest => 'right'}, wait => 0, %o);
+    my $status = $turn->process->wait_end(5);
+    my $log = $turn->log_text;
+    $turn->stop;
+    return ($status, $log, "$turn->{dir}/turn-auth.conf");
+}
+
+sub refuses {
+    my ($settings, $line, $message) = @_;
+    my ($status, $log, $file) = ended(settings => $settings);
+    (my $title = $settings) =~ s/\n/, /g;
+    ok($status, "turnserver does not start: $title");
+    is($log, "turn_auth_plugin: $file:$line: $message\n", '... and says why');
+}
+
+refuses("fresh_ttl = soon\n", 1, "fresh_ttl is 'soon', expected a time with its"
+    . ' unit (ms, s, m, h, d), 100ms to 1d');
+refuses("cache_size = 5000\n\nredis = unix:/run/redis.sock\n", 3,
+    "there is no setting 'redis', expected one of cache_size, fresh_ttl, "
+    . 'stale_ttl, negative_ttl, query_timeout, poll_interval');
+refuses("fresh_ttl = 2h\nstale_ttl = 1h\n", 2, 'stale_ttl is shorter than '
+    . 'fresh_ttl, expected 0 or at least fresh_ttl');
+refuses("nonsense", 1, 'this is no setting, expected key = value');
+
+my ($status, $log) = ended(env => {TURN_AUTH_CONF => '/nowhere/turn.conf'});
+ok($status, 'the file that $TURN_AUTH_CONF names must be there');
+is($log, 'turn_auth_plugin: /nowhere/turn.conf: No such file or directory, '
+    . "expected a file of settings (key = value)\n", '... and it says so');
+($status, $log) = ended(env => {TURN_AUTH_CONF => $Edge::Netns::dir});
+ok($status && $log =~ /^turn_auth_plugin: \Q$Edge::Netns::dir\E: .*read/,
+    'and must be a file');
+
+# /etc/cms-edge/turn-auth.conf: in a mount namespace of our own.
+my $etc = '/etc/cms-edge';
+SKIP: {
+    skip 'there is no overlay or place for it', 4
+        if !-d $etc && !make_etc();
+    system('mount', '-t', 'tmpfs', 'etc', $etc) == 0 or die "mount: $?";
+    my $turn = Edge::Coturn->start(name => 'none', plugin => 1,
+        users => {guest => 'right'});
+    is($turn->allocate('guest', 'right'), 'ok', 'no file: the defaults');
+    $turn->stop;
+    spew("$etc/turn-auth.conf", "query_timeout = 1h\n");
+    ($status, $log) = ended();
+    ok($status, 'the file in its own place is read');
+    like($log, qr{^turn_auth_plugin: \Q$etc\E/turn-auth.conf:1: query_timeout},
+        '... and is as strict');
+    $turn = Edge::Coturn->start(name => 'named', plugin => 1,
+        users => {guest => 'right'}, settings => "# nothing\n");
+    is($turn->allocate('guest', 'right'), 'ok', '$TURN_AUTH_CONF comes first');
+}
+
+# /etc of this mount namespace alone: a copy that may be written.
+sub make_etc {
+    my $copy = "$Edge::Netns::dir/etc";
+    return system('cp', '-a', '/etc', $copy) == 0
+        && mkdir("$copy/cms-edge")
+        && system('mount', '--bind', $copy, '/etc') == 0;
+}
+
+done_testing();
