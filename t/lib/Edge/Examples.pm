@@ -89,7 +89,10 @@ sub coturn {
     chown $uid, $gid, "/run/$runtime";
 
     my @as = ('setpriv', '--reuid=turnserver', '--regid=turnserver',
-        '--init-groups', '--no-new-privs', '--bounding-set=-all', '--');
+        '--init-groups',
+        $unit =~ /^NoNewPrivileges=yes$/m ? '--no-new-privs' : (),
+        $unit =~ /^CapabilityBoundingSet=$/m ? '--bounding-set=-all' : (),
+        '--');
     for my $pre ($unit =~ /^ExecStartPre=\/bin\/sh -c '(.*)'$/mg) {
         system(@as, '/bin/sh', '-c', $pre) == 0
             or croak "$drop_in: ExecStartPre=$pre";
