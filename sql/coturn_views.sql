@@ -2,13 +2,13 @@
 -- holds: coturn finds them through search_path, and turnadmin works on them.
 -- Included by install.sql.
 --
--- Whoever is a member of turn_admin sees all users here. Everybody else – a
--- superuser too, lest a coturn that connects as one admits a disabled user –
--- sees the users who are valid now.
+-- Whoever is a member of turn_admin sees all users here. Everybody else sees
+-- those who are valid now; a superuser, too, lest a coturn that connects as one
+-- admits a disabled user.
 --
 -- turnadmin inserts and, where that fails, updates, and says nothing either
--- way. So an insert of what exists changes it, without an error, which would
--- put the key into the server's log; and what turnadmin would not say is
+-- way. So an insert of what exists changes it, without an error (which would
+-- put the key into the server's log), and what turnadmin would not say is
 -- raised as a warning, which libpq prints.
 
 create or replace view turn.turnusers_lt with (security_barrier) as

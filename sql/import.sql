@@ -21,8 +21,8 @@ create temporary table turn_target (
     old_name name,
     new_name name,
     keys     text,      -- what names a row to people
-    columns  text[],    -- of both; a missing column or null becomes …
-    defaults text[]     -- … this
+    columns  text[],    -- of both; a missing column or null becomes ...
+    defaults text[]     -- ... this
 ) on commit drop;
 
 insert into turn_target values

@@ -18,9 +18,19 @@
 --     psql-userdb="host=/run/postgresql dbname=turn user=turnserver
 --                  options='-c search_path=turn,public'"   # on one line
 --
+-- What is where:
+--     roles.sql          who connects            schema.sql, names.sql
+--     users.sql          add_user, check_user, turn.users ...
+--     peers.sql          allow_peer, deny_peer, turn.peers ...
+--     coturn_tables.sql  secrets, realm options, origins, OAuth keys
+--     coturn_views.sql   all of it as coturn and turnadmin see it
+--     import.sql         an existing coturn database
+--     grants.sql         who may do what
+-- \df+ turn.* in psql shows every function with its arguments and an example.
+--
 -- Needs PostgreSQL 13 or newer and no extension. Keys are made with core
 -- md5(), which a server with OpenSSL in FIPS mode refuses: there, make keys
--- elsewhere (`turnadmin -k`) and give them to add_user(key => …) or set_key().
+-- elsewhere (`turnadmin -k`) and give them to add_user(key => ...) or set_key().
 
 \set ON_ERROR_STOP on
 \set QUIET on

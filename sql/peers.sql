@@ -47,7 +47,7 @@ comment on view turn.peers is
 
 -- ---- ranges ----
 
--- The networks that together are exactly first … last (same family).
+-- The networks that together are exactly first to last (same family).
 create or replace function turn.nets_between(first inet, last inet)
 returns cidr[] language plpgsql immutable as $$
 declare

@@ -10,6 +10,12 @@ begin
             current_setting('server_version');
     end if;
 
+    if getdatabaseencoding() not in ('UTF8', 'SQL_ASCII') then
+        raise warning 'the encoding of database % is %: coturn will not find '
+            'user names outside ASCII in it', current_database(),
+            getdatabaseencoding();
+    end if;
+
     select pg_get_userbyid(nspowner) into owner
     from pg_namespace where nspname = 'turn';
 

@@ -18,7 +18,7 @@
 --
 --     read -rs P; printf %s "turnuser:octavio.com:$P" | md5sum
 --
--- (`turnadmin -k -p …` makes the same key and shows the password in the process
+-- (`turnadmin -k -p ...` makes the same key and shows the password in the process
 -- list meanwhile.) A call that fails is kept out of the server's log by the
 -- functions themselves where a superuser installed them (grants.sql).
 

@@ -1,7 +1,9 @@
 use strict;
 use warnings;
 use Edge::Netns;
+use Digest::MD5 qw(md5_hex);
 use Edge::Postgres;
+use Edge::Process;
 use Test::More;
 
 # sql/install.sql on empty databases, on coturn's own of several ages, again
@@ -109,6 +111,37 @@ SQL
     is(dump_of($db), $second, 'a third time, with data in it: nothing either');
 };
 
+subtest 'a database in another encoding' => sub {
+    $pg->psql("create database latin template template0 encoding 'LATIN1'
+        locale 'C'", db => 'postgres');
+    like($pg->install('latin'), qr/WARNING: .* LATIN1: .* outside ASCII/,
+        'is warned of');
+    local $ENV{PGCLIENTENCODING} = 'UTF8';
+    $pg->psql(qq{select turn.add_user('octavio.test', 'm\xc3\xbcller', 'cisco')},
+        db => 'latin', user => 'turn_admin');
+    is($pg->psql("select rtrim(hmackey) from turnusers_lt", db => 'latin',
+        user => 'turn_server'), md5_hex("m\xc3\xbcller:octavio.test:cisco"),
+        'the key is that of the name in UTF-8, as clients send it');
+};
+
+subtest 'a backup, restored' => sub {
+    my $db = database('');
+    $pg->install($db);
+    $pg->psql("select turn.add_user('octavio.test', 'a', 'cisco'),
+        turn.add_user('octavio.test', 'b', 'cisco'),
+        turn.disable_user('octavio.test', 'b'),
+        turn.deny_peer('', '10.0.0.0/8')", db => $db);
+    Edge::Process::spew("$Edge::Netns::dir/backup.sql", dump_of($db), 0644);
+    my $restored = database('');
+    my $out = $pg->run_file("$Edge::Netns::dir/backup.sql", db => $restored);
+    unlike($out, qr/ERROR/, 'runs');
+    is(dump_of($restored), dump_of($db), 'is the same');
+    is($pg->psql("set search_path = turn; select name from turnusers_lt",
+        db => $restored, user => 'turn_server'), 'a', 'and works');
+    $pg->install($restored);
+    is(dump_of($restored), dump_of($db), 'installing over it is harmless');
+};
+
 subtest 'a database of any name' => sub {
     my $db = database('', name => q{cms "edge" it's %s});
     $pg->install($db);
@@ -119,7 +152,10 @@ subtest 'a database of any name' => sub {
 subtest 'the database of a coturn that runs: every row is kept' => sub {
     my $db = database($coturn . $rows);
     $pg->psql('create role oldturn login; '
-        . 'grant select on turnusers_lt, turn_secret to oldturn', db => $db);
+        . 'grant select on turnusers_lt, turn_secret to oldturn; '
+        . 'create role oldadmin login; '
+        . 'grant select, insert, update, delete on turnusers_lt to oldadmin',
+        db => $db);
     my $before = coturn_rows($db);
     my $out = $pg->install($db);
     is($out, "cms-edge: schema turn is ready in database $db\n",
@@ -147,6 +183,20 @@ subtest 'the database of a coturn that runs: every row is kept' => sub {
     is($pg->psql("select count(*) from turnusers_lt where name = 'guest'",
         db => $db, user => 'oldturn'), 1,
         'a user who is disabled is hidden from the old coturn, too');
+
+    $pg->psql("insert into turnusers_lt (realm,name,hmackey) values(
+        'octavio.test','new','060e2a77642492fe4dca2a57c5c46d95')", db => $db,
+        user => 'oldadmin');
+    is($pg->psql("select turn.check_user('octavio.test', 'new')", db => $db),
+        'ok', 'who might change it, may');
+    like($pg->try_psql("update turnusers_lt set
+        hmackey='160e2a77642492fe4dca2a57c5c46d95' where name = 'nobody'",
+        db => $db, user => 'oldadmin'), qr/WARNING:  no such user/,
+        'and is told the same as elsewhere');
+    $pg->psql("delete from turnusers_lt where name = 'new'", db => $db,
+        user => 'oldadmin');
+    is($pg->psql("select count(*) from turn.users where name = 'new'",
+        db => $db), 0, 'and may delete');
 
     $pg->psql("select turn.remove_user('octavio.test', 'second')", db => $db);
     my $dump = dump_of($db);

@@ -202,4 +202,36 @@ subtest 'the roles cannot do more than that in the cluster' => sub {
         where rolname like 'turn\\__%'"), 0, 'but not by password');
 };
 
+# As Debian has it: on the unix socket, the OS user's name is the role's.
+subtest 'with peer authentication' => sub {
+    my $strict = Edge::Postgres->start(name => 'strict', port => 5433,
+        hba => ['local all turnserver,turn_server peer',
+            'local all all trust', 'host all all samehost scram-sha-256']);
+    $strict->install;
+    $strict->psql("create role turnserver login in role turn_server;
+        select turn.add_user('octavio.test', 'guest', 'cisco')");
+    my $try = sub {
+        my ($os_user, $conninfo) = @_;
+        my $pid = open(my $out, '-|') // die "fork: $!";
+        if (!$pid) {
+            open STDERR, '>&', \*STDOUT;
+            exec 'setpriv', "--reuid=$os_user", "--regid=$os_user",
+                '--init-groups', 'psql', '-XAtwd', $conninfo, '-c',
+                'select name from turnusers_lt';
+        }
+        return join '', <$out>;
+    };
+    my %turnserver = (user => 'turnserver');
+    is($try->('turnserver', $strict->conninfo(%turnserver)), "guest\n",
+        'the OS user turnserver needs no password');
+    like($try->('daemon', $strict->conninfo(%turnserver)),
+        qr/Peer authentication failed/, 'another OS user does not get in');
+    like($try->('turnserver', $strict->conninfo(user => 'turn_server')),
+        qr/Peer authentication failed/, 'nor does it get in as another role');
+    like($try->('turnserver', $strict->conninfo(tcp => 1,
+        user => 'turn_server')), qr/no password supplied/,
+        'over TCP nobody does, without a password');
+    $strict->stop;
+};
+
 done_testing();
