@@ -133,7 +133,8 @@ class Connection {
 
   async step(head, step) {
     if (step.write !== undefined) {
-      this.socket.write(Buffer.from(step.write, 'latin1'));
+      this.socket.write(Buffer.from(step.write.repeat(step.times || 1),
+        'latin1'));
     } else if (step.wait) {
       await new Promise((done) => setTimeout(done, step.wait * 1000));
     } else if (step.close) {

@@ -45,7 +45,8 @@ sub stop { $_[0]{process}->stop }
 
 # script(step, ...): the request field that makes the app take these steps
 # instead of its default answer (200 with a short text). A step is
-#   { write => bytes }    { wait => seconds }    { close => 1 }
+#   { write => bytes }    { write => bytes, times => 1000 }
+#   { wait => seconds }   { close => 1 }
 #   { reset => 1 }        { tunnel => 1 } (raw bytes come back from here on)
 #   { websocket => 1 }    completes the handshake; text and binary frames come
 #                         back, ping gets its pong, a frame 'close me CODE'
