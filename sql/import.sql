@@ -38,13 +38,15 @@ insert into turn_target values
     '{origin,realm}', array['null', 'null']),
 ('turn_realm_option', 'realm_option', 'realm, opt',
     '{realm,opt,value}', array['''''', 'null', 'null']),
-('oauth_key', 'oauth', 'kid', '{kid,ikm_key,timestamp,lifetime,as_rs_alg,realm}',
+('oauth_key', 'oauth', 'kid',
+    '{kid,ikm_key,timestamp,lifetime,as_rs_alg,realm}',
     array['null', 'null', '0', '0', '''''', 'null']),
 ('admin_user', 'web_admin', 'name',
     '{name,realm,password}', array['null', 'null', 'null']);
 
 -- `select` that reads an old table, of whatever age, as coturn reads it today.
-create function pg_temp.select_old(old regclass, columns text[], defaults text[])
+create function pg_temp.select_old(
+    old regclass, columns text[], defaults text[])
 returns text language sql as $$
     select 'select ' || string_agg(case
             when a.attname is null then format('%s as %I', d, c)

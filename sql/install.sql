@@ -30,7 +30,7 @@
 --
 -- Needs PostgreSQL 13 or newer and no extension. Keys are made with core
 -- md5(), which a server with OpenSSL in FIPS mode refuses: there, make keys
--- elsewhere (`turnadmin -k`) and give them to add_user(key => ...) or set_key().
+-- elsewhere (users.sql says how) for add_user(key => ...) and set_key().
 
 \set ON_ERROR_STOP on
 \set QUIET on

@@ -18,9 +18,9 @@
 --
 --     read -rs P; printf %s "turnuser:octavio.com:$P" | md5sum
 --
--- (`turnadmin -k -p ...` makes the same key and shows the password in the process
--- list meanwhile.) A call that fails is kept out of the server's log by the
--- functions themselves where a superuser installed them (grants.sql).
+-- (`turnadmin -k -p ...` makes the same key, and shows the password in the
+-- process list meanwhile.) A call that fails is kept out of the server's log by
+-- the functions themselves where a superuser installed them (grants.sql).
 
 create table if not exists turn.credential (
     realm       text not null,
@@ -66,7 +66,7 @@ select realm, name,
 from turn.credential;
 
 comment on view turn.users is
-    'TURN users for people: state is active, disabled, expired or not yet valid';
+    'TURN users; state is active, disabled, expired or not yet valid';
 
 -- ---- inside ----
 

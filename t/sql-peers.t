@@ -76,7 +76,7 @@ subtest 'one peer has one rule' => sub {
 
     @said = ();
     call('deny_peer', '', '192.0.2.0/24');
-    like("@said", qr/192\.0\.2\.17 stays reachable: it is allowed in realm "octavio\.test"/,
+    like("@said", qr/192.0.2.17 stays reachable: .* in realm "octavio.test"/,
         'a wider denial says what it does not close');
     @said = ();
     call('deny_peer', 'other.test', '192.0.2.0/24');

@@ -49,7 +49,8 @@ sub everything {
     is($pg->value("select rtrim(hmackey) from turn.turnusers_lt
         where name = 'guest'"), $key, 'with the key that -k prints');
 
-    is(turnadmin('-a', user('guest'), '-p', 'other'), '', 'change says nothing');
+    is(turnadmin('-a', user('guest'), '-p', 'other'), '',
+        'change says nothing');
     is(check('guest', 'other'), 'ok', 'the new password counts');
     unlike($pg->log_text, qr/$key/, 'no key is in the server log');
 

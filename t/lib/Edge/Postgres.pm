@@ -106,7 +106,7 @@ sub kill {
     delete $self->{frozen};
     $self->{process}->wait_end(5);
     my $end = time + 5;
-    sleep 0.01 while time < $end && grep { -e "/proc/$_" && !_zombie($_) } @pids;
+    sleep 0.01 while time < $end && grep { !_zombie($_) } @pids;
     unlink "$self->{data}/postmaster.pid";
 }
 
@@ -277,6 +277,7 @@ sub _bindir {
     return $dirs[-1];
 }
 
+# Has this process ended, or nearly?
 sub _zombie {
     my $text = Edge::Process::slurp("/proc/$_[0]/stat") // return 1;
     return $text =~ /^\d+ \(.*\) Z/s;
