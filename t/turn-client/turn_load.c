@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -231,16 +232,21 @@ static void choose_user(struct client *c)
 }
 
 /*
- * A server on loopback is called from 127.1.0.1:1024 and upwards: coturn keeps
- * a released allocation for a while, and the kernel's choice of ports would
- * meet it again (437).
+ * A server on loopback is called from 127.1.0.1:1024 and upwards, in turn:
+ * coturn keeps a released allocation for a while, and the kernel's choice of
+ * ports would meet it again (437).
  */
 static void bind_new_port(int fd)
 {
     const struct sockaddr_in *to = (const void *)&options.server;
     struct sockaddr_in from = {.sin_family = AF_INET};
     static uint32_t turn;
+    static int begun;
 
+    if (!begun) {
+        /* Another load may have begun elsewhere a moment ago. */
+        begun = getrandom(&turn, sizeof(turn), 0) > 0;
+    }
     if (to->sin_family != AF_INET || ntohl(to->sin_addr.s_addr) >> 24 != 127) {
         return;
     }
