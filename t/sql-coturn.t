@@ -80,6 +80,31 @@ subtest 'peer rules' => sub {
         'taken away: reachable again');
 };
 
+# As coturn's own documentation sets it up: a role of its own owns the tables.
+subtest 'installing under a coturn that runs' => sub {
+    $pg->psql('create role oldcoturn login');
+    $pg->create_db('old', 'oldcoturn');
+    $pg->run_file('/usr/share/coturn/schema.sql', db => 'old',
+        user => 'oldcoturn');
+    $pg->psql("insert into turnusers_lt values ('octavio.test', 'guest',
+        md5('guest:octavio.test:cisco'))", db => 'old', user => 'oldcoturn');
+    my $old = Edge::Coturn->start(name => 'old', port => 3479,
+        ip => '192.0.2.1', conninfo => 'dbname=old user=oldcoturn host='
+        . $pg->socket_dir);
+    is($old->allocate('guest', 'cisco'), 'ok', 'before');
+    $pg->install('old');
+    is($old->allocate('guest', 'cisco'), 'ok',
+        'after, with its old connection string and no restart');
+    my $dbh = $pg->dbh(db => 'old', user => 'turn_admin');
+    $dbh->do("select turn.disable_user('octavio.test', 'guest')");
+    is($old->allocate('guest', 'cisco'), '401', 'disabled: refused');
+    my $made = $dbh->selectrow_array(
+        "select turn.add_user('octavio.test', 'new')");
+    is($old->allocate('new', $made), 'ok', 'added: admitted');
+    unlike($old->log_text, qr/ERROR.*(denied|exist)/, 'nothing is missing');
+    $old->stop;
+};
+
 subtest 'nothing that coturn asks for is refused or misread' => sub {
     my $log = $turn->log_text;
     unlike($log, qr/permission denied|Wrong address|relation .* does not/,
