@@ -34,12 +34,25 @@ function room(x, y, { wall, dark, lamp }) {
   return mix(c, lamp, 0.7 * Math.exp(-Math.hypot(x - 375, y - 52) / 52));
 }
 
-function somebody(c, x, y, nod, { shirt, skin, hair }) {
-  const cx = width / 2 + nod.x;
-  c = mix(c, shirt, ellipse(x, y, cx, 294, 112, 99));
-  c = mix(c, skin, ellipse(x, y, cx, 188, 24, 36));
-  c = mix(c, hair, ellipse(x, y, cx, 112 + nod.y, 54, 60));
-  return mix(c, skin, ellipse(x, y, cx, 129 + nod.y, 43, 52));
+function somebody(c, x, y, nod, colors) {
+  const { shirt, skin, neck, hair, eye, mouth, long } = colors;
+  const cx = width / 2 + nod.x, head = 129 + nod.y;
+  const shape = (color, dx, cy, rx, ry) => {
+    c = mix(c, color, ellipse(x, y, cx + dx, cy, rx, ry));
+  };
+  if (y < 30 || Math.abs(x - cx) > 120) {
+    return c;
+  }
+  shape(hair, 0, head - 14 + (long ? 26 : 0), long ? 62 : 52, long ? 92 : 58);
+  shape(shirt, 0, 294, 112, 99);
+  shape(neck, 0, 188, 22, 36);
+  shape(skin, 0, head, 43, 52);
+  shape(hair, long ? -14 : 0, head - 48, long ? 34 : 42, long ? 20 : 16);
+  shape(eye, -16, head - 4, 4, 5);
+  shape(eye, 16, head - 4, 4, 5);
+  shape(mouth, 0, head + 25, 12, 6);
+  shape(skin, 0, head + 21, 14, 6);
+  return c;
 }
 
 function frame(n, background, colors) {
@@ -64,7 +77,9 @@ const [, , file, hue] = process.argv;
 const colors = {
   wall: yuv(+hue, 0.30, 0.62), dark: yuv(+hue, 0.35, 0.28),
   lamp: yuv(45, 0.9, 0.85), shirt: yuv((+hue + 170) % 360, 0.45, 0.42),
-  skin: yuv(24, 0.5, 0.72), hair: yuv(20, 0.4, 0.16),
+  skin: yuv(24, 0.5, 0.72), neck: yuv(22, 0.42, 0.62),
+  hair: yuv(+hue % 50, 0.4, 0.16 + +hue / 3000), eye: yuv(210, 0.3, 0.15),
+  mouth: yuv(5, 0.4, 0.42), long: +hue > 90 && +hue < 300,
 };
 const background = Array.from({ length: width * height },
   (_, i) => room(i % width, Math.floor(i / width), colors));
