@@ -11,6 +11,8 @@
 
 static ngx_int_t ngx_http_cms_proxy_refuse(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx);
+static ngx_uint_t ngx_http_cms_proxy_has_page(ngx_http_request_t *r,
+    ngx_uint_t status);
 static ngx_int_t ngx_http_cms_proxy_send_page(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx);
 static ngx_int_t ngx_http_cms_proxy_add_allow(ngx_http_request_t *r,
@@ -78,8 +80,7 @@ ngx_http_cms_proxy_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_cms_proxy_refuse(ngx_http_request_t *r, ngx_http_cms_proxy_ctx_t *ctx)
 {
-    ngx_int_t                  rc;
-    ngx_http_core_loc_conf_t  *clcf;
+    ngx_int_t  rc;
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "cms_proxy refused the request: %V", &ctx->refusal);
@@ -98,16 +99,38 @@ ngx_http_cms_proxy_refuse(ngx_http_request_t *r, ngx_http_cms_proxy_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-    if (clcf->error_pages) {
-
-        /* the administrator may have a page of their own */
-
+    if (ngx_http_cms_proxy_has_page(r, ctx->status)) {
         return ctx->status;
     }
 
     return ngx_http_cms_proxy_send_page(r, ctx);
+}
+
+
+/* whether the administrator has an error_page of their own for it */
+
+static ngx_uint_t
+ngx_http_cms_proxy_has_page(ngx_http_request_t *r, ngx_uint_t status)
+{
+    ngx_uint_t                 i;
+    ngx_http_err_page_t       *page;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (clcf->error_pages == NULL) {
+        return 0;
+    }
+
+    page = clcf->error_pages->elts;
+
+    for (i = 0; i < clcf->error_pages->nelts; i++) {
+        if ((ngx_uint_t) page[i].status == status) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
