@@ -4,11 +4,13 @@
 -- coturn that connects as it always did goes on, with the same users. Included
 -- by install.sql.
 --
--- Looked at are the schemas that the caller's search_path names, and turn. A
--- row that is in schema turn already, with other contents, stops the
--- installation: one of the two is wrong, and only people know which. So does a
--- view or foreign key that somebody hung on coturn's tables. A table with
--- columns that no coturn reads today stays, as NAME_before_cms_edge.
+-- Looked at are the schemas that the caller's search_path names, and turn; of
+-- those, the ones with a table turnusers_lt or turn_secret, for an admin_user
+-- elsewhere is somebody else's. A row that is in schema turn already, with
+-- other contents, stops the installation: one of the two is wrong, and only
+-- people know which. So does a view or foreign key that somebody hung on coturn's
+-- tables. A table with columns that no coturn reads today stays, as
+-- NAME_before_cms_edge.
 
 create temporary table turn_found (
     old_schema name,
@@ -21,27 +23,28 @@ create temporary table turn_target (
     old_name name,
     new_name name,
     keys     text,      -- what names a row to people
+    required text[],    -- columns without which it is no table of coturn's
     columns  text[],    -- of both; a missing column or null becomes ...
     defaults text[]     -- ... this
 ) on commit drop;
 
 insert into turn_target values
-('turnusers_lt', 'credential', 'realm, name',
+('turnusers_lt', 'credential', 'realm, name', '{name,hmackey}',
     '{realm,name,hmackey}', array['''''', 'null', 'null']),
-('turn_secret', 'shared_secret', 'realm',
+('turn_secret', 'shared_secret', 'realm', '{value}',
     '{realm,value}', array['''''', 'null']),
-('allowed_peer_ip', 'peer_rule', 'realm, ip_range',
+('allowed_peer_ip', 'peer_rule', 'realm, ip_range', '{ip_range}',
     '{realm,ip_range}', array['''''', 'null']),
-('denied_peer_ip', 'peer_rule', 'realm, ip_range',
+('denied_peer_ip', 'peer_rule', 'realm, ip_range', '{ip_range}',
     '{realm,ip_range}', array['''''', 'null']),
-('turn_origin_to_realm', 'origin', 'origin',
+('turn_origin_to_realm', 'origin', 'origin', '{origin,realm}',
     '{origin,realm}', array['null', 'null']),
-('turn_realm_option', 'realm_option', 'realm, opt',
+('turn_realm_option', 'realm_option', 'realm, opt', '{realm,opt,value}',
     '{realm,opt,value}', array['''''', 'null', 'null']),
-('oauth_key', 'oauth', 'kid',
+('oauth_key', 'oauth', 'kid', '{kid,ikm_key}',
     '{kid,ikm_key,timestamp,lifetime,as_rs_alg,realm}',
     array['null', 'null', '0', '0', '''''', 'null']),
-('admin_user', 'web_admin', 'name',
+('admin_user', 'web_admin', 'name', '{name,realm,password}',
     '{name,realm,password}', array['null', 'null', 'null']);
 
 -- `select` that reads an old table, of whatever age, as coturn reads it today.
@@ -57,6 +60,16 @@ returns text language sql as $$
     from unnest(columns, defaults) with ordinality as t (c, d, place)
     left join pg_attribute a on a.attrelid = old and a.attname = t.c
         and a.attnum > 0 and not a.attisdropped
+$$;
+
+-- What a table lacks to be coturn's; null if nothing.
+create function pg_temp.missing_column(old regclass, required text[])
+returns text language sql as $$
+    select c from unnest(required) as c
+    where not exists (select from pg_attribute
+        where attrelid = old and attname = c and attnum > 0
+            and not attisdropped)
+    limit 1
 $$;
 
 -- The columns of an old table that no coturn reads today.
@@ -160,6 +173,9 @@ begin
         join pg_namespace n on n.oid = c.relnamespace
         join turn_target on old_name = c.relname
         where c.relkind = 'r' and n.nspname !~ '^pg_'
+            and exists (select from pg_class mark
+                where mark.relnamespace = n.oid and mark.relkind = 'r'
+                    and mark.relname in ('turnusers_lt', 'turn_secret'))
         order by n.nspname, c.relname
     loop
         if old.nspname <> all (schemas || 'turn'::name) then
@@ -167,8 +183,13 @@ begin
                 old.id, old.nspname;
             continue;
         end if;
-        execute format('lock table %s in access exclusive mode', old.id);
         select * into t from turn_target where old_name = old.relname;
+        if pg_temp.missing_column(old.id, t.required) is not null then
+            raise warning '% is not looked at: coturn''s would have a column '
+                '%', old.id, pg_temp.missing_column(old.id, t.required);
+            continue;
+        end if;
+        execute format('lock table %s in access exclusive mode', old.id);
         perform pg_temp.import_table(old.id, t);
         execute format('analyze turn.%I', t.new_name);
         insert into turn_found values (old.nspname, old.relname,

@@ -263,6 +263,22 @@ subtest 'coturn tables in a schema of their own' => sub {
         'with all its rows');
 };
 
+subtest 'tables of others that have such names' => sub {
+    my $db = database("create table admin_user (name text, realm text,
+        password text, email text); insert into admin_user values ('x')");
+    is($pg->install($db), "cms-edge: schema turn is ready in database $db\n",
+        'where there is no coturn: no word');
+    is($pg->psql('select count(*) from public.admin_user', db => $db), 1,
+        'they are left alone');
+
+    $db = database($coturn . 'drop table oauth_key;
+        create table oauth_key (id int); insert into oauth_key values (1)');
+    like($pg->install($db), qr/oauth_key is not looked at: .* a column kid/,
+        'where there is: a warning');
+    is($pg->psql('select count(*) from public.oauth_key', db => $db), 1,
+        'and they are left alone as well');
+};
+
 subtest 'peers that coturn does not understand' => sub {
     my $db = database($coturn . <<'SQL');
 insert into denied_peer_ip values ('', '10.0.0.0/8'), ('', 'host.test');

@@ -157,10 +157,10 @@ subtest 'a user who may not log in is not there for coturn' => sub {
     $act->('enable_user');
     is(key_for_coturn('gone'), $key, 'enabled: as before');
 
-    my $until = value("select now() + interval '700 milliseconds'");
+    my $until = value("select now() + interval '2 seconds'");
     value('select turn.set_validity(?, ?, ?)', $realm, 'gone', $until);
     is(key_for_coturn('gone'), $key, 'valid for a moment: there');
-    ok(wait_until(sub { !defined key_for_coturn('gone') }, 5),
+    ok(wait_until(sub { !defined key_for_coturn('gone') }, 10),
         'then not, without anybody doing anything');
     is($state->(), 'expired', 'people see why');
     like(check('gone', 'cisco'), qr/^expired at /, 'and check_user says it');
