@@ -34,8 +34,9 @@ static char *ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
 static char *ngx_http_cms_proxy_check_ca(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
-static char *ngx_http_cms_proxy_keepalive(ngx_conf_t *cf,
-    ngx_http_cms_proxy_srv_conf_t *wb);
+static char *ngx_http_cms_proxy_upstream_default(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb, char *name, ngx_str_t *first,
+    char *second);
 static char *ngx_http_cms_proxy_flag(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_cms_proxy_enum(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -527,6 +528,8 @@ static char *
 ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb)
 {
+    static ngx_str_t  connections = ngx_string("64");
+
     if (wb->guest_uris.nelts == 0) {
         return ngx_http_cms_proxy_conf_error(cf, &wb->where,
                    "cms_webbridge \"%V\" has no guest_uri, "
@@ -588,7 +591,22 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    return ngx_http_cms_proxy_keepalive(cf, wb);
+#if (NGX_HTTP_UPSTREAM_ZONE)
+
+    /* a URL is a zone name that nobody else has */
+
+    if (wb->upstream->shm_zone == NULL
+        && ngx_http_cms_proxy_upstream_default(cf, wb, "zone", &wb->url,
+                                               "256k")
+           != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+#endif
+
+    return ngx_http_cms_proxy_upstream_default(cf, wb, "keepalive",
+                                               &connections, NULL);
 }
 
 
@@ -620,11 +638,16 @@ ngx_http_cms_proxy_check_ca(ngx_conf_t *cf, ngx_http_cms_proxy_srv_conf_t *wb)
 }
 
 
-/* kept connections to the web bridge, where the block does not say how many */
+/*
+ * A stock directive of upstream blocks, where the block does not have it:
+ * kept connections, and a zone, without which the workers do not share TLS
+ * sessions, and TLS 1.3 resumes only every other one.
+ */
 
 static char *
-ngx_http_cms_proxy_keepalive(ngx_conf_t *cf,
-    ngx_http_cms_proxy_srv_conf_t *wb)
+ngx_http_cms_proxy_upstream_default(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb, char *name, ngx_str_t *first,
+    char *second)
 {
     char                 *rv;
     ngx_str_t            *value;
@@ -634,19 +657,26 @@ ngx_http_cms_proxy_keepalive(ngx_conf_t *cf,
     ngx_command_t        *cmd;
     ngx_http_conf_ctx_t   ctx;
 
-    cmd = ngx_http_cms_proxy_stock_command(cf, "keepalive", NGX_HTTP_UPS_CONF,
+    cmd = ngx_http_cms_proxy_stock_command(cf, name, NGX_HTTP_UPS_CONF,
                                            &module);
     if (cmd == NULL) {
-        return "needs nginx's ngx_http_upstream_keepalive_module";
+        return ngx_http_cms_proxy_conf_error(cf, &wb->where,
+                   "cms_webbridge needs \"%s\" of upstream blocks, which this "
+                   "nginx does not have", name);
     }
 
-    if (ngx_array_init(&args, cf->pool, 2, sizeof(ngx_str_t)) != NGX_OK) {
+    if (ngx_array_init(&args, cf->pool, 3, sizeof(ngx_str_t)) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
-    value = ngx_array_push_n(&args, 2);
-    ngx_str_set(&value[0], "keepalive");
-    ngx_str_set(&value[1], "64");
+    value = ngx_array_push_n(&args, second ? 3 : 2);
+    value[0] = cmd->name;
+    value[1] = *first;
+
+    if (second) {
+        value[2].data = (u_char *) second;
+        value[2].len = ngx_strlen(second);
+    }
 
     save = *cf;
 
@@ -660,7 +690,7 @@ ngx_http_cms_proxy_keepalive(ngx_conf_t *cf,
 
     *cf = save;
 
-    /* the administrator's own number stays */
+    /* the administrator's own stays */
 
     if (rv != NGX_CONF_OK && rv != NGX_CONF_ERROR
         && ngx_strcmp(rv, "is duplicate") == 0)
