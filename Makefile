@@ -43,7 +43,9 @@ $(BUILD)/nginx/Makefile: config $(NGX_SRC)/conf_flags
 
 $(MODULE): $(BUILD)/nginx/Makefile $(NGX_MODULE_SRCS)
 	$(MAKE) -s -C $(BUILD)/nginx-src -f $(CURDIR)/$(BUILD)/nginx/Makefile modules
-	cp $(BUILD)/nginx/ngx_http_cms_proxy_module.so $@
+	cp $(BUILD)/nginx/ngx_http_cms_proxy_module.so $@.new
+	@# by rename: an nginx that runs with the old one keeps it
+	mv $@.new $@
 
 $(PLUGIN): $(PLUGIN_SRCS) $(PLUGIN_HDRS) Makefile
 	@mkdir -p $(BUILD)
@@ -59,6 +61,9 @@ demo: deps all	## the whole edge in network namespaces, with real browsers
 
 bench: deps all	## each figure beside its peer's; also build/bench.json
 	@t/bench/run
+
+fuzz: deps	## each fuzz target for FUZZ_SECONDS (600) seconds
+	@t/fuzz/run $(or $(FUZZ_SECONDS),600)
 
 clean:	## remove build/
 	rm -rf $(BUILD)
