@@ -83,7 +83,7 @@ sub is_refused {
     my ($r, $status, $title) = @_;
     subtest $title => sub {
         ok($r, 'there is an answer') or return;
-        is($r->status, $status, "status $status");
+        like($r->status, qr/^(?:$status)$/, "status $status");
         unlike($r->text, $inside, 'the answer names nothing inside');
         cmp_ok(length $r->body, '<', 2048, 'the page is short');
         is(scalar $app->requests, 0, 'nothing reaches the web bridge');
@@ -271,11 +271,11 @@ for my $m (qw(OPTIONS TRACE PATCH PROPFIND MKCOL COPY LOCK FOO)) {
     is_refused(exchange("$m / HTTP/1.1\r\nHost: $guest\r\n\r\n"), 405,
         "$m is refused");
 }
-# nginx itself takes CONNECT for a request line that is none.
-is_refused(exchange("CONNECT $guest:443 HTTP/1.1\r\nHost: $guest\r\n\r\n"),
-    400, 'CONNECT is refused');
-is_refused(exchange("CONNECT / HTTP/1.1\r\nHost: $guest\r\n\r\n"),
-    405, 'CONNECT with a path is refused');
+# nginx itself refuses these, older ones as a request line that is none.
+for my $target ("$guest:443", '/') {
+    is_refused(exchange("CONNECT $target HTTP/1.1\r\nHost: $guest\r\n\r\n"),
+        '400|405', "CONNECT $target is refused");
+}
 for my $m (qw(OPTIONS PATCH)) {
     is_let_in(exchange("$m /methods/ HTTP/1.1\r\nHost: $guest\r\n\r\n"),
         "`methods` lets $m in");

@@ -25,12 +25,12 @@ use Time::HiRes qw(time);
 #   tls      the name for SNI; undef for plain HTTP, '' for TLS without SNI
 #   ca       CA file to verify the server with (none: not verified)
 #   alpn     ['http/1.1']; [] sends none
-#   timeout  10 seconds, for each answer
+#   timeout  20 seconds, for each answer
 our $error;
 
 sub new {
     my ($class, %o) = @_;
-    my $timeout = $o{timeout} // 10;
+    my $timeout = $o{timeout} // 20;
     my $s = $o{to} =~ m{^/}
         ? IO::Socket::UNIX->new(Peer => $o{to})
         : IO::Socket::INET->new(PeerAddr => $o{to}, Timeout => $timeout);

@@ -46,6 +46,7 @@ sub start {
         env => $o{env},
         # nginx writes its pid once every port listens.
         ready => sub { (slurp($self->{pid_file}) // '') =~ /\d/ },
+        timeout => 30,
     );
     return $self;
 }
@@ -127,12 +128,12 @@ sub clear_logs {
 # nginx logs a request after its last byte left, so a test waits for the line.
 sub wait_error {
     my ($self, $re, $timeout) = @_;
-    return wait_until(sub { $self->error_log =~ $re }, $timeout // 5);
+    return wait_until(sub { $self->error_log =~ $re }, $timeout // 15);
 }
 
 sub wait_access {
     my ($self, $re, $timeout) = @_;
-    return wait_until(sub { $self->access_log =~ $re }, $timeout // 5);
+    return wait_until(sub { $self->access_log =~ $re }, $timeout // 15);
 }
 
 # reload(...): with new options, or the same configuration once more. True
@@ -149,7 +150,7 @@ sub reload {
             if substr($self->error_log, $seen) =~ /\[emerg\]/;
         my @now = $self->workers;
         return @now && !grep { $old{$_} } @now;
-    });
+    }, 30);
     croak 'nginx did not reload: ' . $self->error_log if !$result;
     return $result ne 'refused';
 }

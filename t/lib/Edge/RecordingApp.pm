@@ -37,7 +37,7 @@ sub start {
     $self->{process} = Edge::Process->start(name => $name,
         argv => ['node', "$Edge::Netns::root/t/lib/recording-app.js",
             encode_json(\%options)],
-        ready_log => qr/^listening/m, timeout => 20);
+        ready_log => qr/^listening/m, timeout => 30);
     return $self;
 }
 
@@ -89,7 +89,7 @@ sub wait_event {
     my ($self, $event, $timeout) = @_;
     return wait_until(sub {
         (grep { $_->{event} eq $event } $self->records)[-1];
-    }, $timeout // 5);
+    }, $timeout // 15);
 }
 
 sub clear { truncate $_[0]{records}, 0 }
