@@ -27,6 +27,7 @@ use Time::HiRes qw(time);
 #   alpn     ['http/1.1']; [] sends none
 #   timeout  20 seconds, for each answer
 our $error;
+my %context;
 
 sub new {
     my ($class, %o) = @_;
@@ -41,12 +42,19 @@ sub new {
     setsockopt $s, IPPROTO_TCP, TCP_NODELAY, 1 if $o{to} !~ m{^/};
     if (defined $o{tls}) {
         my @alpn = @{$o{alpn} // ['http/1.1']};
+        # Making a context costs more than a handshake: one for each kind.
+        my $context = $context{join ' ', $o{ca} // '', @alpn}
+            //= IO::Socket::SSL::SSL_Context->new(
+                SSL_verify_mode => $o{ca} ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
+                SSL_ca_file => $o{ca},
+                SSL_ca_path => undef,
+                (@alpn ? (SSL_alpn_protocols => \@alpn) : ()),
+            );
         my $ok = IO::Socket::SSL->start_SSL($s,
+            SSL_reuse_ctx => $context,
             SSL_hostname => $o{tls},
-            SSL_verify_mode => $o{ca} ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
-            ($o{ca} ? (SSL_ca_file => $o{ca}, SSL_verifycn_name => $o{tls},
+            ($o{ca} ? (SSL_verifycn_name => $o{tls},
                 SSL_verifycn_scheme => 'http') : ()),
-            (@alpn ? (SSL_alpn_protocols => \@alpn) : ()),
             Timeout => $timeout,
         );
         if (!$ok) {
