@@ -8,8 +8,8 @@
 -- those, the ones with a table turnusers_lt or turn_secret, for an admin_user
 -- elsewhere is somebody else's. A row that is in schema turn already, with
 -- other contents, stops the installation: one of the two is wrong, and only
--- people know which. So does a view or foreign key that somebody hung on coturn's
--- tables. A table with columns that no coturn reads today stays, as
+-- people know which. So does a view or foreign key that somebody hung on
+-- coturn's tables. A table with columns that no coturn reads today stays, as
 -- NAME_before_cms_edge.
 
 create temporary table turn_found (
