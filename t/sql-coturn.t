@@ -60,7 +60,7 @@ subtest 'peer rules' => sub {
         turn.deny_peer('', '3fff::/20'),
         turn.deny_peer('other.test', '203.0.113.0/24'),
         turn.allow_peer('octavio.test', '198.51.100.8'),
-        turn.allow_peer('octavio.test', '3fff:1::/32'),
+        turn.allow_peer('octavio.test', '3fff:2:1::/48'),
         turn.allow_peer('', '::/96')");
     ok(wait_until(sub { permission('v4', '198.51.100.7') eq '403' }, 15),
         'a denied network is denied, without a restart');
@@ -68,7 +68,11 @@ subtest 'peer rules' => sub {
         [v4 => '198.51.100.8', 'ok', 'what is allowed in it is not'],
         [v4 => '203.0.113.9', 'ok', 'nor what is denied in another realm'],
         [v6 => '3fff:2::7', '403', 'IPv6'],
-        [v6 => '3fff:1::7', 'ok', 'allowed in it'],
+        [v6 => '3fff:2:1::7', 'ok', 'allowed in it'],
+        [v6 => '::ffff:198.51.100.7', '403', 'IPv4-mapped'],
+        [v6 => '64:ff9b::198.51.100.7', '403', 'NAT64'],
+        [v6 => '2002:c633:6407::1', '403', '6to4'],
+        [v6 => '::ffff:198.51.99.7', 'ok', 'mapped, but a neighbour'],
         [v6 => '2001:db8::7', 'ok', 'of which no rule speaks'],
     );
     for (@table) {
