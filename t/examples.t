@@ -38,9 +38,30 @@ SKIP: {
         or diag($said);
 }
 
-# ---- doing what they say ----
+# ---- the commands of conf-examples/README.md, in their order ----
 
-$site->database;
+my ($install, $database, $start, $turn_user)
+    = slurp("$Edge::Netns::root/conf-examples/README.md")
+        =~ /^```sh\n(.*?)^```/msg;
+{
+    (my $commands = $install) =~ s{ (/(?:usr|etc)/)}{ \$root$1}g;
+    my $root = "$Edge::Netns::dir/installed";
+    $commands = "set -e; mkdir -p \$root/usr/lib/nginx/modules"
+        . " \$root/usr/local/bin \$root/etc/nginx\n$commands";
+    my ($status, $said) = commands($commands, root => $root);
+    is($status, 0, 'README: install') or diag($said);
+    for my $example (sort keys %Edge::Examples::place) {
+        my $there = $Edge::Examples::place{$example};
+        is(slurp("$root$there"),
+            slurp("$Edge::Netns::root/conf-examples/$example"),
+            "$example is put to $there");
+    }
+}
+$site->postgres;
+{
+    my ($status, $said) = commands("set -e\n$database");
+    is($status, 0, 'README: the database') or diag($said);
+}
 $site->cms(spaces => [{id => '100101', name => 'Proxy webRTC',
     user => 'proxywebrtc', secret => $secret}]);
 $site->edge;
@@ -76,7 +97,12 @@ $site->edge;
         or diag(slurp($log));
 }
 
-$site->turn_server;
+{
+    like($start, qr/^nginx -t\n/, 'README: start (done above)');
+    my ($status, $said) = commands($turn_user);
+    is($status, 0, 'README: the TURN user') or diag($said);
+    like($said, qr/^[\w-]{36}\n/, 'CMS gives its TURN server an ID');
+}
 like($site->cms_tool('list'), qr/<turnServers total="1">/,
     'cms/turn-server: list');
 my ($id) = $site->cms_tool('list') =~ /id="([\w-]+)"/;
@@ -94,7 +120,7 @@ is($site->cms_tool("password $id", "another\n"), '', 'password ID');
     like(slurp("/proc/$pid/maps"), qr/turn_auth_plugin\.so/,
         'with the plugin');
     my $seen = slurp("/proc/$pid/cmdline") . slurp("/proc/$pid/environ");
-    unlike($seen, qr/\Q@{[ $site->password ]}\E|password=/,
+    unlike($seen, qr/password/,
         'and no secret in its environment or command line');
 }
 
@@ -124,6 +150,25 @@ sub curl {
     my (undef, $text) = output($site->in('ann'), 'curl', '-sS', '-m', '10',
         '--cacert', Edge::Certs::ca('outside'), @_);
     return $text;
+}
+
+# Commands as an administrator types them on the edge, in a checkout that
+# postgres may read, with names and addresses replaced.
+sub commands {
+    my ($commands, %env) = @_;
+    my $checkout = "$Edge::Netns::dir/checkout";
+    if (!-d $checkout) {
+        mkdir $checkout;
+        system('cp', '-r', (map { "$Edge::Netns::root/$_" }
+            'sql', 'conf-examples'), $checkout);
+        symlink "$Edge::Netns::dir/lib", "$checkout/build";
+    }
+    local @ENV{keys %env} = values %env;
+    local $ENV{PATH} = "$Edge::Netns::dir/bin:$ENV{PATH}";
+    return output($site->in('edge'), 'sh', '-c', "cd $checkout\n"
+            . "sudo() { shift 2; setpriv --reuid=postgres --regid=postgres"
+            . " --init-groups \"\$@\"; }\n"
+            . Edge::Examples::substituted($commands));
 }
 
 sub output {

@@ -102,7 +102,7 @@ async function act(request) {
   if (!action || (!person.page && request.do !== 'launch')) {
     throw new Error(`cannot ${request.do} for ${request.who}`);
   }
-  return action({ timeout: 10000, ...person, ...request });
+  return action({ timeout: 20000, ...person, ...request });
 }
 
 readline.createInterface({ input: process.stdin }).on('line', async (line) => {

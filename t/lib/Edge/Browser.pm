@@ -9,7 +9,7 @@ package Edge::Browser;
 #   $ann->fill('Meeting ID' => '100101');
 #   $ann->see('Proxy webRTC');
 #
-# Every action waits for what it needs (10 s unless told) and dies with the
+# Every action waits for what it needs (20 s unless told) and dies with the
 # browser's words when that does not come.
 
 use strict;
@@ -83,7 +83,7 @@ sub stop {
 sub _ask {
     my ($self, %request) = @_;
     my $id = ++$self->{id};
-    my $timeout = ($request{timeout} // 10000) / 1000 + 30;
+    my $timeout = ($request{timeout} // 20000) / 1000 + 30;
     print {$self->{process}{stdin}} $json->encode({id => $id, %request}), "\n";
     my $answer = wait_until(sub {
         my $line = $self->_line;
@@ -162,7 +162,7 @@ sub close { $_[0]->_do('close') }
 # framesSent (t/browser/observe.js).
 sub calls { @{$_[0]->_do('calls')} }
 
-# call(sub { test of one hash }, seconds = 15): the newest call that is not
+# call(sub { test of one hash }, seconds = 30): the newest call that is not
 # closed, once the test is true of it; dies and shows it otherwise.
 sub call {
     my ($self, $test, $timeout) = @_;
@@ -170,7 +170,7 @@ sub call {
     wait_until(sub {
         $call = (grep { $_->{state} ne 'closed' } $self->calls)[-1];
         return $call && $test->($call);
-    }, $timeout // 15)
+    }, $timeout // 30)
         or croak "$self->{who}: the call is not as expected: "
             . $json->encode($call);
     return $call;

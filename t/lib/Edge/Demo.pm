@@ -129,7 +129,7 @@ sub both_connected {
     for (['ann', 'Bob'], ['bob', 'Ann']) {
         my ($who, $other) = @$_;
         $self->{$who}->see("2 in this call: you, $other");
-        $self->{$who}->see('Connected', timeout => 20000);
+        $self->{$who}->see('Connected', timeout => 40000);
     }
 }
 
@@ -219,7 +219,7 @@ sub guest_joins {
     $ann->fill('Your name' => 'Ann');
     $ann->click('Join call');
     $ann->see('2 in this call: you, Call Bridge');
-    $ann->see('Connected', timeout => 20000);
+    $ann->see('Connected', timeout => 40000);
 }
 
 # There is no NAT between the Call Bridge and the edge: the guest offers its

@@ -28,7 +28,7 @@ our %place = (
     'nginx/nginx.conf' => '/etc/nginx/nginx.conf',
     'coturn/turnserver.conf' => '/etc/turnserver.conf',
     'systemd/coturn.service.d/cms-edge.conf' => $drop_in,
-    'cms/turn-server' => '/usr-local-bin/turn-server',
+    'cms/turn-server' => '/usr/local/bin/turn-server',
 );
 
 # Makes the mounts and puts everything in place: the examples, the freshly
@@ -57,7 +57,7 @@ sub install {
 sub where {
     my ($file) = @_;
     my $to = $place{$file} // croak "no example $file";
-    $to =~ s,^/usr-local-bin/,$Edge::Netns::dir/bin/,;
+    $to =~ s,^/usr/local/bin/,$Edge::Netns::dir/bin/,;
     return $to;
 }
 

@@ -51,14 +51,22 @@ sub in { my $self = shift; $self->{net}->in(@_) }
 # auth: how system users prove who they are ('peer', as on Debian).
 sub database {
     my ($self, %o) = @_;
-    my $auth = $o{auth} // 'peer';
-    my $pg = $self->{pg} = Edge::Postgres->start(host => '',
-        hba => ['local all postgres trust', "local all all $auth"]);
-    symlink $pg->socket_dir, '/run/postgresql' or croak "symlink: $!";
+    my $pg = $self->postgres(%o);
     $pg->install('turn');
     $pg->psql('create role turnserver login in role turn_server');
     $self->{password}
         = $pg->value("select turn.add_user('octavio.test', 'turnuser')");
+}
+
+# The same without any database in it.
+sub postgres {
+    my ($self, %o) = @_;
+    my $auth = $o{auth} // 'peer';
+    $self->{pg} = Edge::Postgres->start(host => '',
+        hba => ['local all postgres trust', "local all all $auth"]);
+    symlink $self->{pg}->socket_dir, '/run/postgresql'
+        or croak "symlink: $!";
+    return $self->{pg};
 }
 
 sub pg { $_[0]{pg} }
@@ -84,6 +92,8 @@ sub cms {
             password => 'admin'},
         %o,
     );
+    spew('/etc/cms-edge/cms-api.netrc', 'machine admin.cms.octavio.local '
+            . "login admin password admin\n", 0600);
 }
 
 # nginx and coturn, as their units start them. What an administrator would
@@ -119,8 +129,6 @@ sub _edit {
 # Tells CMS about the TURN server and waits until CMS says it is reachable.
 sub turn_server {
     my ($self, $password) = @_;
-    spew('/etc/cms-edge/cms-api.netrc', 'machine admin.cms.octavio.local '
-            . "login admin password admin\n", 0600);
     my $id = $self->cms_tool('add', ($password // $self->{password}) . "\n");
     my $status;
     wait_until(sub {
