@@ -26,6 +26,9 @@ our $show_logs = 1;
 my @running;
 my $owner = $$;
 
+# A test that is told to end (^C, timeout) still ends what it started.
+$SIG{$_} = sub { exit 130 } for qw(INT TERM HUP);
+
 # start(name => 'nginx', argv => [...], ...)
 #   env        hash of variables added to the environment
 #   user       run as this user (setpriv)
