@@ -102,7 +102,7 @@ ok(Edge::Process::wait_until(sub { $turn->answers }, 5), 'turnserver -o starts')
 is($turn->allocate('guest', 'right'), 'ok', '... and knows the users');
 my ($pid) = (slurp("$Edge::Netns::dir/background.pid") // '') =~ /^(\d+)/;
 kill 'TERM', $pid;
-ok(Edge::Process::wait_until(sub { !-e "/proc/$pid" || !kill 0, $pid }, 5),
+ok(Edge::Process::wait_until(sub { !-e "/proc/$pid" || !kill 0, $pid }, 15),
     '... and ends');
 
 done_testing();

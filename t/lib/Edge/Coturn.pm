@@ -70,7 +70,7 @@ sub start {
         env => \%env,
         argv => [$turnserver, '-c', $conf],
         ($o{wait} // 1) ? (ready => sub { $self->answers }) : (),
-        timeout => 15,
+        timeout => 30,
     );
     return $self;
 }
@@ -185,9 +185,9 @@ sub _write_conf {
         "listening-ip=$self->{ip}",
         "listening-port=$self->{port}",
         "relay-ip=$self->{ip}",
-        # coturn keeps the port of a released relay for a second.
+        # Many: coturn keeps the port of a released relay for a second.
         'min-port=10000',
-        'max-port=65000',
+        'max-port=30000',
         'lt-cred-mech',
         'realm=' . ($o{realm} // 'octavio.test'),
         'log-file=stdout',
