@@ -53,6 +53,7 @@ my @accepted = (
     ['upstream_host guest', "$web_bridge\n upstream_host guest;"],
     ['upstream_host internal',
         "$web_bridge\n internal_uri x.test;\n upstream_host internal;"],
+    ['domain', "$web_bridge\n domain cms.test octavio.test;"],
     ['methods', "$web_bridge\n methods GET POST OPTIONS;"],
     ['websocket_timeout', "$web_bridge\n websocket_timeout 2h;"],
     ['stock proxy directives',
@@ -284,6 +285,11 @@ server {
     }
     location ~ ^/regex/(.*)\$ { cms_proxy plain; }
     location = /exact { cms_proxy plain; }
+    location /own-page/ {
+        cms_proxy plain;
+        error_page 400 405 502 =200 /sorry;
+    }
+    location = /sorry { return 200 "sorry"; }
     location /old/ { rewrite ^/old/(.*)\$ /new/\$1 break; cms_proxy plain; }
 }
 CONF
@@ -336,6 +342,10 @@ like(get('/outer/nested/x', 'meet.octavio.test')->body, qr/^two: /,
 is(get('/outer/nested/x')->status, 400, 'and its own gate');
 is(get('/outer/static/x')->status, 204,
     'a nested location without one has none');
+
+is(get('/own-page/x', 'other.octavio.test')->body, 'sorry',
+    'a refusal may have an error_page of its own');
+is(get('/own-page/x')->status, 200, 'beside which guests get in');
 
 # ---- stock proxy directives: the location wins, both win over our defaults --
 

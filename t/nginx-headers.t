@@ -2,6 +2,7 @@ use strict;
 use warnings;
 use Edge::Netns;
 use Edge::Certs;
+use Edge::Http2Client;
 use Edge::HttpClient;
 use Edge::Nginx;
 use Edge::RecordingApp qw(script answer);
@@ -24,15 +25,18 @@ my $internal_app = Edge::RecordingApp->start(name => 'internal-app',
     listen => '127.0.0.2:9444', cert => [Edge::Certs::cert('inside', $in)]);
 
 my $edge = Edge::Nginx->start(http => <<"CONF");
+proxy_cache_path $Edge::Netns::dir/cache keys_zone=cache:1m;
 cms_webbridge by_guest_name {
     guest_uri $out $out2;
     internal_uri $in web.cms.octavio.test:8443;
+    domain cms.octavio.test octavio.test;
     target 127.0.0.2:9443;
     trusted_certificate $inside_ca;
 }
 cms_webbridge by_internal_name {
     guest_uri $out $out2;
     internal_uri $in web.cms.octavio.test:8443;
+    domain cms.octavio.test octavio.test;
     target 127.0.0.2:9444;
     upstream_host internal;
     trusted_certificate $inside_ca;
@@ -40,10 +44,15 @@ cms_webbridge by_internal_name {
 ssl_certificate $cert;
 ssl_certificate_key $key;
 server {
-    listen 127.0.0.1:443 ssl;
+    listen 127.0.0.1:443 ssl http2;
     listen 127.0.0.1:8443 ssl;
     location / { cms_proxy by_guest_name; }
     location /internal/ { cms_proxy by_internal_name; }
+    location /cached/ {
+        cms_proxy by_guest_name;
+        proxy_cache cache;
+        proxy_cache_valid 1h;
+    }
 }
 CONF
 
@@ -138,12 +147,27 @@ my @response = (
     ['Content-Security-Policy', "connect-src {in} wss://{in}:443 https://x{in}",
         "connect-src {out} wss://{out} https://x{in}"],
     ['Content-Security-Policy', "script-src 'self' https://cdn.example"],
+    ['Content-Security-Policy-Report-Only', 'connect-src wss://{in}',
+        'connect-src wss://{out}'],
+    # user@INSIDE, as `domain` has it.
+    ['Location', '/x?to=anna@cms.octavio.test', '/x?to=anna@octavio.test'],
+    ['Location', 'sip:anna@CMS.octavio.test;x=1', 'sip:anna@octavio.test;x=1'],
+    ['Location', '/x?to=anna%40cms.octavio.test', '/x?to=anna%40octavio.test'],
+    ['Location', '/x?to=anna@xcms.octavio.test'],
+    ['Location', '/x?to=anna@cms.octavio.test.example'],
+    ['Location', 'https://cms.octavio.test/'],
     # A cookie's Domain has no port; everything else of it is not ours.
     ['Set-Cookie', 'sid=1; Domain={in}; Path=/; Secure; HttpOnly',
         'sid=1; Domain={outhost}; Path=/; Secure; HttpOnly'],
     ['Set-Cookie', 'sid=1; domain={in}', 'sid=1; domain={outhost}'],
     ['Set-Cookie', 'sid=1;DOMAIN=CMSWEB.CMS.OCTAVIO.TEST;SameSite=None',
         'sid=1;DOMAIN={outhost};SameSite=None'],
+    ['Set-Cookie', 'sid=1; Domain=.{in}', 'sid=1; Domain=.{outhost}'],
+    # A parent domain of the web bridge's is none of the guest URI's.
+    ['Set-Cookie', 'sid=1; Domain=cms.octavio.test',
+        'sid=1; Domain={outhost}'],
+    ['Set-Cookie', 'sid=1; Domain=octavio.test'],
+    ['Set-Cookie', 'sid=1; Domain='],
     ['Set-Cookie', 'sid=1; Path=/; Secure'],
     ['Set-Cookie', 'where=https://{in}/; Path=/'],
     ['Set-Cookie', 'domain={in}; Path=/'],
@@ -214,6 +238,23 @@ for my $status (201, 301, 302, 303, 307, 308, 401, 404, 500) {
     (my $told = $long) =~ s/IN/$out/g;
     my $r = get('/', $out, script(answer(200, Link => $said)));
     is($r->header('Link') . ' ', $told, 'a field with eighty names in it');
+}
+{
+    my $c = Edge::Http2Client->new(to => '127.0.0.1:443', tls => $out);
+    my $r = $c->get($out2, '/', script(answer(302,
+        Location => "https://$in/x", 'Set-Cookie' => "a=1; Domain=$in",
+        'Set-Cookie' => 'b=2')));
+    is($r->header('Location'), "https://$out2/x", 'over HTTP/2: Location');
+    is_deeply([$r->all('Set-Cookie')], ["a=1; Domain=$out2", 'b=2'],
+        'over HTTP/2: Set-Cookie');
+}
+{
+    $guest_app->clear;
+    my @told = map { get('/cached/', $_, script(answer(302,
+        Location => "https://$in/x")))->header('Location') } $out, $out2;
+    is(scalar $guest_app->requests, 1, 'an answer that stock nginx cached');
+    is_deeply(\@told, ["https://$out/x", "https://$out2/x"],
+        'names for everybody the guest URI they asked for');
 }
 {
     my $body = "<a href=\"https://$in/\">x</a>";

@@ -124,9 +124,11 @@ sub request {
     return $self->_response($id);
 }
 
-# get(authority, path, name => value ...): what a browser sends, and these.
+# get(authority, path, name => value ...): what a browser sends, and these,
+# their names in lower case as HTTP/2 wants them.
 sub get {
     my ($self, $authority, $path, @fields) = @_;
+    $fields[$_ * 2] = lc $fields[$_ * 2] for 0 .. $#fields / 2;
     return $self->request([':method' => 'GET', ':scheme' => 'https',
         ':authority' => $authority, ':path' => $path, @fields]);
 }
