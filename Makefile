@@ -13,7 +13,7 @@ PLUGIN_HDRS = $(wildcard turn_auth_plugin/*.h)
 MODULE = $(BUILD)/ngx_http_cms_proxy_module.so
 PLUGIN = $(BUILD)/turn_auth_plugin.so
 
-.PHONY: all help deps deps-build test demo bench fuzz clean
+.PHONY: all help deps deps-build test demo bench fuzz install clean
 
 all: deps-build	## build the nginx module and the coturn plugin
 	@$(MAKE) --no-print-directory -s $(MODULE) $(PLUGIN)
@@ -64,6 +64,23 @@ bench: deps all	## each figure beside its peer's; also build/bench.json
 
 fuzz: deps	## each fuzz target for FUZZ_SECONDS (600) seconds
 	@t/fuzz/run $(or $(FUZZ_SECONDS),600)
+
+# Where the examples and nginx's modules/ expect things; by rename, since a
+# running nginx or coturn has the old ones mapped.
+MODULES_DIR = /usr/lib/nginx/modules
+PLUGIN_DIR = /usr/lib/cms-edge
+SHARE_DIR = /usr/share/cms-edge
+
+install: all	## module, plugin, SQL and examples, below DESTDIR
+	install -d $(DESTDIR)$(MODULES_DIR) $(DESTDIR)$(PLUGIN_DIR) \
+	  $(DESTDIR)$(SHARE_DIR)
+	install -m 644 $(MODULE) $(DESTDIR)$(MODULES_DIR)/.cms-edge.new
+	mv $(DESTDIR)$(MODULES_DIR)/.cms-edge.new \
+	  $(DESTDIR)$(MODULES_DIR)/$(notdir $(MODULE))
+	install -m 644 $(PLUGIN) $(DESTDIR)$(PLUGIN_DIR)/.cms-edge.new
+	mv $(DESTDIR)$(PLUGIN_DIR)/.cms-edge.new \
+	  $(DESTDIR)$(PLUGIN_DIR)/$(notdir $(PLUGIN))
+	cp -r sql conf-examples $(DESTDIR)$(SHARE_DIR)/
 
 clean:	## remove build/
 	rm -rf $(BUILD)
