@@ -228,7 +228,10 @@ cms_rewrite(const unsigned char *in, size_t len,
     while (i < len) {
         end = 0;
         for (k = 0; k < count && end == 0; k++) {
-            end = match_at(&t, i, &mappings[k]);
+            /* no letter differs in more than this bit from its other case */
+            if (((in[i] ^ mappings[k].from[0]) & ~0x20) == 0) {
+                end = match_at(&t, i, &mappings[k]);
+            }
         }
         if (end == 0) {
             i++;

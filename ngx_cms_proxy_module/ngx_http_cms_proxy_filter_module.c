@@ -116,24 +116,10 @@ static ngx_int_t
 ngx_http_cms_proxy_switching(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx)
 {
-    ngx_uint_t                 i;
-    ngx_list_part_t           *part;
-    ngx_table_elt_t           *h;
     ngx_http_upstream_conf_t  *conf;
 
-    static ngx_str_t  name = ngx_string("upgrade");
-
-    part = &r->upstream->headers_in.headers.part;
-    i = 0;
-
-    h = ngx_http_cms_proxy_next_header(&part, &i, &name);
-
     if (!ctx->websocket
-        || h == NULL
-        || h->value.len != sizeof("websocket") - 1
-        || ngx_strncasecmp(h->value.data, (u_char *) "websocket",
-                           sizeof("websocket") - 1)
-           != 0)
+        || !ngx_http_cms_proxy_is_websocket(&r->upstream->headers_in.headers))
     {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "cms_proxy refused the response: the web bridge "
@@ -213,6 +199,7 @@ ngx_http_cms_proxy_find_header(ngx_str_t *name)
     for (header = ngx_http_cms_proxy_headers; header->name.len; header++) {
 
         if (header->name.len == name->len
+            && header->name.data[0] == ngx_toupper(name->data[0])
             && ngx_strncasecmp(header->name.data, name->data, name->len) == 0)
         {
             return header;

@@ -468,23 +468,47 @@ ngx_http_cms_proxy_hosts(ngx_http_request_t *r)
 static ngx_uint_t
 ngx_http_cms_proxy_asks_websocket(ngx_http_request_t *r)
 {
-    ngx_uint_t        i, n;
+    ngx_uint_t        i;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
 
-    static ngx_str_t  upgrade = ngx_string("upgrade");
     static ngx_str_t  connection = ngx_string("connection");
 
     if (r->headers_in.upgrade == NULL
         || r->method != NGX_HTTP_GET
         || r->http_version != NGX_HTTP_VERSION_11
         || r->headers_in.content_length_n > 0
-        || r->headers_in.chunked)
+        || r->headers_in.chunked
+        || !ngx_http_cms_proxy_is_websocket(&r->headers_in.headers))
     {
         return 0;
     }
 
     part = &r->headers_in.headers.part;
+    i = 0;
+
+    while ((h = ngx_http_cms_proxy_next_header(&part, &i, &connection))) {
+        if (ngx_http_cms_proxy_has_token(&h->value, "upgrade",
+                                         sizeof("upgrade") - 1))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+ngx_uint_t
+ngx_http_cms_proxy_is_websocket(ngx_list_t *headers)
+{
+    ngx_uint_t        i, n;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t  upgrade = ngx_string("upgrade");
+
+    part = &headers->part;
     i = 0;
     n = 0;
 
@@ -501,22 +525,7 @@ ngx_http_cms_proxy_asks_websocket(ngx_http_request_t *r)
         n++;
     }
 
-    if (n != 1) {
-        return 0;
-    }
-
-    part = &r->headers_in.headers.part;
-    i = 0;
-
-    while ((h = ngx_http_cms_proxy_next_header(&part, &i, &connection))) {
-        if (ngx_http_cms_proxy_has_token(&h->value, "upgrade",
-                                         sizeof("upgrade") - 1))
-        {
-            return 1;
-        }
-    }
-
-    return 0;
+    return n == 1;
 }
 
 
@@ -542,9 +551,15 @@ ngx_http_cms_proxy_next_header(ngx_list_part_t **part, ngx_uint_t *i,
         h = (*part)->elts;
         h += (*i)++;
 
-        if (name == NULL
-            || (h->key.len == name->len
-                && ngx_strncasecmp(h->key.data, name->data, name->len) == 0))
+        if (name == NULL) {
+            return h;
+        }
+
+        /* most names differ in length or first letter */
+
+        if (h->key.len == name->len
+            && ngx_tolower(h->key.data[0]) == name->data[0]
+            && ngx_strncasecmp(h->key.data, name->data, name->len) == 0)
         {
             return h;
         }

@@ -177,6 +177,10 @@ ngx_http_cms_proxy_ctx_t *ngx_http_cms_proxy_get_ctx(ngx_http_request_t *r);
 ngx_table_elt_t *ngx_http_cms_proxy_next_header(ngx_list_part_t **part,
     ngx_uint_t *i, ngx_str_t *name);
 
+/* whether there is one Upgrade header, and it says just "websocket" */
+
+ngx_uint_t ngx_http_cms_proxy_is_websocket(ngx_list_t *headers);
+
 /* ngx_http_cms_proxy_log.c */
 
 ngx_int_t ngx_http_cms_proxy_init_module(ngx_cycle_t *cycle);
