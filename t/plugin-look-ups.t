@@ -39,6 +39,9 @@ is($wrong, $unknown, 'wrong password and unknown user get the same answer');
 like($turn->allocate($_, 'right'), qr/^4\d\d$/, 'refused: ' . substr($_, 0, 20))
     for "x' or '1'='1", 'a"b', '%s%s%n', 'a\\', '$1', "x\xc3\xa9", 'u' x 500;
 
+is($turn->allocate("x\xff\xfe", 'right'), 401, 'refused: bytes that are no UTF-8');
+unlike($turn->log_text, qr/^turn_auth_plugin/m, '... which is no fault to log');
+
 my $before = asked();
 my $since = time;
 is(join(' ', map { $turn->allocate('guest', 'right') } 1 .. 30),

@@ -72,6 +72,18 @@ for my $t ($turn, $rest) {
         "$t->{name}: nor on its command line");
 }
 
+# 4.6.1 logs the connection string itself; the plugin's lines do not hold it.
+for my $conninfo ($pg->conninfo(tcp => 1, password => 'geheim-db'),
+    'postgresql://turn_server:geheim-db@127.0.0.1/turn') {
+    my $uri = Edge::Coturn->start(name => 'with-password', port => 3481,
+        plugin => 1, conninfo => $conninfo);
+    my ($line) = $uri->log_text =~ /^(turn_auth_plugin: .*is away.*)$/m;
+    like($line, qr{PostgreSQL 127.0.0.1/turn is away},
+        'a connection string with a password: host and database are named');
+    unlike($line, qr/geheim|turn_server/, '... and nothing else of it');
+    $uri->stop;
+}
+
 # Where keys are kept, no core dump goes ("dd"): the mappings that the plugin
 # made, which hold the key in binary.
 my $found = memory_with(pack('H*', $key));

@@ -3,7 +3,8 @@ use warnings;
 use Edge::Netns;
 use Edge::Coturn;
 use Edge::Postgres;
-use Edge::Process qw(wait_until);
+use Edge::Process qw(spew wait_until);
+use IO::Socket::INET;
 use Test::More;
 use Time::HiRes qw(time sleep);
 
@@ -58,6 +59,22 @@ starts('PostgreSQL is frozen', 3483, $pg->conninfo, sub { $pg->thaw });
 
 $pg->stop;
 starts('PostgreSQL is stopped', 3484, $pg->conninfo, sub { $pg->up });
+
+# A name server that is silent: the one thing libpq waits for without a limit.
+my $silent = IO::Socket::INET->new(Proto => 'udp',
+    LocalAddr => '127.0.0.53:53') or die $!;
+spew("$Edge::Netns::dir/resolv.conf", "nameserver 127.0.0.53\n");
+system('mount', '--bind', "$Edge::Netns::dir/resolv.conf",
+    '/etc/resolv.conf') == 0 or die "mount: $?";
+my $begun = time;
+my $lost = Edge::Coturn->start(name => 'lost', port => 3485, plugin => 1,
+    conninfo => $pg->conninfo(host => 'db.octavio.test'));
+cmp_ok(time - $begun, '<', $usual + 4, 'silent name server: turnserver starts');
+is($lost->allocate('guest', 'right'), 401, '... users are refused');
+$begun = time;
+$lost->allocate('guest', 'right') for 1 .. 5;
+cmp_ok(time - $begun, '<', 0.8, '... at once');
+$lost->stop;
 
 # A database that is there and says no is not an outage without a word.
 $pg->psql('revoke select on turn.turnusers_lt from turn_server');

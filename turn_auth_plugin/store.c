@@ -65,7 +65,12 @@ struct store {
     pthread_t thread;
     int wake_fd;
     atomic_int stopping;
-    atomic_int away;    /* written by the store thread */
+    atomic_int away; /* written by the store thread */
+    /*
+     * Somebody waited in vain, and the thread has not shown up since: it may
+     * hang in a name server look-up, the one thing of libpq that blocks.
+     */
+    atomic_int hangs;
     atomic_uint wanted; /* set of tables coturn has asked for */
 
     /* All below belongs to the store thread. */
@@ -152,6 +157,18 @@ static void read_user(const PGresult *res, struct user_record *r)
     }
 }
 
+/*
+ * A name that the database cannot even compare (bytes that are no UTF-8: class
+ * 22, data exception) is nobody's; anyone may send such names, so they must not
+ * look like a fault.
+ */
+static int is_bad_name(const PGresult *res)
+{
+    const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+    return state && strncmp(state, "22", 2) == 0;
+}
+
 static void users_answer(void *owner, int what, void *which, int64_t asked_ms,
                          const PGresult *res)
 {
@@ -164,9 +181,13 @@ static void users_answer(void *owner, int what, void *which, int64_t asked_ms,
     if (PQresultStatus(res) == PGRES_TUPLES_OK) {
         note_user_error(st, NULL);
         read_user(res, &r);
-        user_cache_store(st->users, &u, monotonic_ms(), &r);
+    } else if (is_bad_name(res)) {
+        r.state = USER_ABSENT;
     } else {
         note_user_error(st, res);
+    }
+    if (r.state != USER_UNKNOWN) {
+        user_cache_store(st->users, &u, monotonic_ms(), &r);
     }
     pending_finish(st->pending, l, &r);
     explicit_bzero(&r, sizeof(r));
@@ -304,6 +325,7 @@ static void *run(void *arg)
     while (!atomic_load(&st->stopping)) {
         int64_t now_ms = monotonic_ms();
 
+        atomic_store(&st->hangs, 0);
         link_step(st->users_link, now_ms);
         link_step(st->tables_link, now_ms);
         if (outage_tick(&st->users_outage, now_ms)) {
@@ -446,6 +468,11 @@ static void wake(struct store *st)
     }
 }
 
+static int nobody_to_ask(struct store *st)
+{
+    return atomic_load(&st->away) || atomic_load(&st->hangs);
+}
+
 int store_ask(struct store *st, const struct user_name *u,
               struct user_record *r)
 {
@@ -453,7 +480,7 @@ int store_ask(struct store *st, const struct user_name *u,
     struct pending_look_up *l;
     int is_new;
 
-    if (atomic_load(&st->away)) {
+    if (nobody_to_ask(st)) {
         return 0;
     }
     l = pending_join(st->pending, u, &is_new);
@@ -464,13 +491,21 @@ int store_ask(struct store *st, const struct user_name *u,
         wake(st);
     }
     /* It may have gone away after those who waited were told so. */
-    return pending_wait(st->pending, l, atomic_load(&st->away) ? 0 : until_ms,
-                        r);
+    if (atomic_load(&st->away)) {
+        until_ms = 0;
+    }
+    if (pending_wait(st->pending, l, until_ms, r)) {
+        return 1;
+    }
+    if (monotonic_ms() >= until_ms) {
+        atomic_store(&st->hangs, 1);
+    }
+    return 0;
 }
 
 void store_ask_later(struct store *st, const struct user_name *u)
 {
-    if (!atomic_load(&st->away) && pending_ask_later(st->pending, u)) {
+    if (!nobody_to_ask(st) && pending_ask_later(st->pending, u)) {
         wake(st);
     }
 }
