@@ -9,6 +9,9 @@ package Edge::Examples;
 #   Edge::Process->start(name => 'nginx',
 #       argv => [Edge::Examples::nginx_argv()]);
 #   Edge::Process->start(name => 'coturn', Edge::Examples::coturn());
+#
+# $NGINX_BINARY, $NGINX_MODULE_DIR and $TURNSERVER name others to try than the
+# distribution's nginx and turnserver.
 
 use strict;
 use warnings;
@@ -37,7 +40,9 @@ sub install {
     my $dir = $Edge::Netns::dir;
     _mount_corners($dir);
     make_path("$dir/lib");
-    for my $so (glob "$Edge::Netns::root/build/*.so") {
+    my $modules = $ENV{NGINX_MODULE_DIR} // "$Edge::Netns::root/build";
+    my $plugin = "$Edge::Netns::root/build/turn_auth_plugin.so";
+    for my $so (glob("$modules/ngx_*cms*.so"), glob($plugin)) {
         copy($so, "$dir/lib/") or croak "$so: $!";
     }
     for my $file (sort keys %place) {
@@ -73,7 +78,10 @@ sub substituted {
 }
 
 # nginx as its unit runs it, but in the foreground.
-sub nginx_argv { ('/usr/sbin/nginx', '-g', 'daemon off; master_process on;') }
+sub nginx_argv {
+    return ($ENV{NGINX_BINARY} // '/usr/sbin/nginx', '-c',
+        '/etc/nginx/nginx.conf', '-g', 'daemon off; master_process on;');
+}
 
 # coturn as Debian's unit and our drop-in run it: start()'s argv, user and
 # env. Dies where systemd would refuse to start it.
@@ -98,7 +106,8 @@ sub coturn {
             or croak "$drop_in: ExecStartPre=$pre";
     }
     my @env = $unit =~ /^Environment=(.*)$/mg;
-    return (argv => [@prefix, @as, 'env', @env, '/usr/bin/turnserver', '-c',
+    return (argv => [@prefix, @as, 'env', @env,
+        $ENV{TURNSERVER} // '/usr/bin/turnserver', '-c',
         '/etc/turnserver.conf', '--pidfile=']);
 }
 

@@ -112,7 +112,7 @@ sub edge {
     );
     $self->{coturn} = Edge::Process->start(
         name => 'coturn', Edge::Examples::coturn(@in),
-        ready_log => qr/Total General servers/,
+        ready_log => qr/Total (General servers|relay threads)/,
     );
 }
 
