@@ -186,6 +186,22 @@ is_let_in(exchange("GET / HTTP/1.1\r\nHost: conf.octavio.test:8443\r\n\r\n",
 is_let_in(exchange("GET / HTTP/1.1\r\nHost: $guest:80\r\n\r\n", 80),
     'without TLS the listener\'s own port matches as well');
 
+{
+    my $c = client();
+    $app->clear;
+    is($c->get('/1', Host => $guest)->status, 200,
+        'a first request on a connection gets in');
+    is($c->get('/2', Host => 'other.octavio.test')->status, 400,
+        'a second one for another host does not');
+    is(scalar $app->requests, 1, 'and does not reach the web bridge');
+
+    $c = client();
+    $c->send("GET /1 HTTP/1.1\r\nHost: $guest\r\n\r\n"
+        . "GET /2 HTTP/1.1\r\nHost: other.octavio.test\r\n\r\n");
+    is_deeply([map { $c->response->status } 1, 2], [200, 400],
+        'nor where both were sent at once');
+}
+
 # ---- absolute URI and :authority ----
 
 my @absolute = (
@@ -297,7 +313,7 @@ sub upgrade_stays_out {
         my $r = exchange($text);
         ok($r, 'there is an answer') or return;
         like($r->status, qr/^(?:200|400)$/, 'no switch of protocols');
-        is_deeply([$app->sent('Upgrade')], [],
+        is_deeply([map { $app->sent($_) } qw(Upgrade HTTP2-Settings)], [],
             'no Upgrade reaches the web bridge');
         unlike(join(',', $app->sent('Connection')), qr/upgrade/i,
             'nor does Connection speak of one');
@@ -321,6 +337,12 @@ upgrade_stays_out("GET / HTTP/1.1\r\nHost: $guest\r\n${ws}Upgrade: websocket"
 upgrade_stays_out("GET / HTTP/1.1\r\nHost: $guest\r\n${ws}Upgrade: h2c"
     . "\r\nUpgrade: websocket\r\n\r\n",
     'two Upgrade fields stay outside, in the other order too');
+upgrade_stays_out("GET / HTTP/1.1\r\nHost: $guest\r\n${ws}"
+    . "Upgrade: websocket\r\nUpgrade: websocket\r\n\r\n",
+    'two Upgrade fields stay outside even where both say websocket');
+upgrade_stays_out("GET / HTTP/1.1\r\nHost: $guest\r\n"
+    . "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    'Upgrade without Connection: Upgrade stays outside');
 for my $m (qw(POST PUT DELETE)) {
     upgrade_stays_out("$m / HTTP/1.1\r\nHost: $guest\r\n${ws}"
         . "Upgrade: websocket\r\nContent-Length: 0\r\n\r\n",
@@ -366,6 +388,9 @@ no_tunnel(\@ws, \@tunnel,
     'a 101 to h2c, where websocket was asked for, is none');
 no_tunnel(\@ws, [{ write => "$switch\r\n" }, { tunnel => 1 }],
     'a 101 that names no protocol is none');
+no_tunnel(\@ws, [{ write => "${switch}Upgrade: websocket\r\n"
+    . "Upgrade: h2c\r\n\r\n" }, { tunnel => 1 }],
+    'a 101 that names a protocol twice over is none');
 no_tunnel(\@ws, [{ write => "${switch}Upgrade: websocket, h2c\r\n\r\n" },
     { tunnel => 1 }], 'a 101 that names two protocols is none');
 
