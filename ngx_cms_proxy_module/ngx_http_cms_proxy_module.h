@@ -144,8 +144,28 @@ extern ngx_module_t  ngx_http_cms_proxy_module;
 ngx_http_cms_proxy_where_t ngx_http_cms_proxy_here(ngx_conf_t *cf);
 char *ngx_http_cms_proxy_conf_error(ngx_conf_t *cf,
     ngx_http_cms_proxy_where_t *where, char *fmt, ...);
+
+/* ngx_http_cms_proxy_webbridge.c: the block and its directives */
+
 char *ngx_http_cms_proxy_own(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_http_cms_proxy_srv_conf_t *wb);
+void *ngx_http_cms_proxy_create_srv_conf(ngx_conf_t *cf);
+char *ngx_http_cms_proxy_webbridge(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_cms_proxy_flag(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_cms_proxy_enum(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_cms_proxy_str(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_cms_proxy_msec(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_cms_proxy_uris(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_cms_proxy_domain(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_cms_proxy_methods(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* ngx_http_cms_proxy_stock.c: the stock proxy module's directives */
 
@@ -153,6 +173,8 @@ ngx_int_t ngx_http_cms_proxy_stock_commands(ngx_conf_t *cf,
     ngx_command_t *commands, ngx_uint_t n, ngx_uint_t max);
 ngx_command_t *ngx_http_cms_proxy_stock_command(ngx_conf_t *cf, char *name,
     ngx_uint_t context, ngx_module_t **module);
+char *ngx_http_cms_proxy_record(ngx_conf_t *cf, ngx_array_t *list,
+    ngx_command_t *stock);
 char *ngx_http_cms_proxy_expand(ngx_conf_t *cf,
     ngx_http_cms_proxy_loc_conf_t *location,
     ngx_http_cms_proxy_route_t *route);

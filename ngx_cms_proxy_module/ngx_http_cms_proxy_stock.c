@@ -33,8 +33,6 @@ static char *ngx_http_cms_proxy_stock_directive(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 static char *ngx_http_cms_proxy_block_directive(ngx_conf_t *cf,
     ngx_command_t *stock);
-static char *ngx_http_cms_proxy_record(ngx_conf_t *cf, ngx_array_t *list,
-    ngx_command_t *stock);
 static char *ngx_http_cms_proxy_apply_list(ngx_conf_t *cf, ngx_array_t *list,
     ngx_array_t *prior);
 static char *ngx_http_cms_proxy_apply_default(ngx_conf_t *cf,
@@ -243,7 +241,9 @@ ngx_http_cms_proxy_block_directive(ngx_conf_t *cf, ngx_command_t *stock)
 }
 
 
-static char *
+/* remembers the line that cf->args holds, as an ..._directive_t in the list */
+
+char *
 ngx_http_cms_proxy_record(ngx_conf_t *cf, ngx_array_t *list,
     ngx_command_t *stock)
 {

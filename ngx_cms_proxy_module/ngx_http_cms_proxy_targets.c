@@ -26,31 +26,11 @@ ngx_http_cms_proxy_target(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_cms_proxy_srv_conf_t *wb = conf;
 
-    ngx_str_t                       *value;
-    ngx_http_cms_proxy_directive_t  *target;
-
     if (ngx_http_cms_proxy_own(cf, cmd, wb) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
-    target = ngx_array_push(&wb->targets);
-    if (target == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    target->cmd = cmd;
-    target->where = ngx_http_cms_proxy_here(cf);
-
-    target->args = ngx_array_create(cf->pool, cf->args->nelts,
-                                    sizeof(ngx_str_t));
-    if (target->args == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    value = ngx_array_push_n(target->args, cf->args->nelts);
-    ngx_memcpy(value, cf->args->elts, cf->args->nelts * sizeof(ngx_str_t));
-
-    return NGX_CONF_OK;
+    return ngx_http_cms_proxy_record(cf, &wb->targets, cmd);
 }
 
 
