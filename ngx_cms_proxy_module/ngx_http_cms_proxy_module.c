@@ -8,7 +8,7 @@
 #include "ngx_http_cms_proxy_module.h"
 
 
-/* our own directives, and the stock proxy's; nginx 1.31.5 has 85 of these */
+/* our own directives, and the stock proxy's; nginx 1.31.5 has 72 of these */
 #define NGX_HTTP_CMS_PROXY_COMMANDS   256
 
 
