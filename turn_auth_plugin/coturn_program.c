@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <link.h>
+#include <stdint.h>
 #include <string.h>
 
 struct imports {
@@ -46,44 +47,88 @@ static void note_import(struct imports *im, const char *name)
     im->unknown = name;
 }
 
-/* Undefined symbols stand before those that the GNU hash table covers. */
-static size_t count_undefined(const ElfW(Word) * gnu_hash,
-                              const ElfW(Word) * sysv_hash)
+/* The parts of the program's dynamic section that name what it imports. */
+struct dynamic {
+    const ElfW(Sym) * symbols;
+    const char *strings;
+    ElfW(Addr) tables[3]; /* relocations: PLT, RELA, REL */
+    size_t sizes[3];
+    int plt_is_rela;
+};
+
+static void read_entry(struct dynamic *d, const ElfW(Dyn) * e, ElfW(Addr) base)
 {
-    if (gnu_hash) {
-        return gnu_hash[1];
+    /* glibc has made addresses absolute already, except where it cannot. */
+    ElfW(Addr) at = e->d_un.d_ptr + (e->d_un.d_ptr < base ? base : 0);
+
+    switch (e->d_tag) {
+    case DT_SYMTAB:
+        d->symbols = (const void *)at;
+        break;
+    case DT_STRTAB:
+        d->strings = (const void *)at;
+        break;
+    case DT_JMPREL:
+        d->tables[0] = at;
+        break;
+    case DT_RELA:
+        d->tables[1] = at;
+        break;
+    case DT_REL:
+        d->tables[2] = at;
+        break;
+    case DT_PLTRELSZ:
+        d->sizes[0] = e->d_un.d_val;
+        break;
+    case DT_RELASZ:
+        d->sizes[1] = e->d_un.d_val;
+        break;
+    case DT_RELSZ:
+        d->sizes[2] = e->d_un.d_val;
+        break;
+    case DT_PLTREL:
+        d->plt_is_rela = e->d_un.d_val == DT_RELA;
+        break;
+    default:
+        break;
     }
-    return sysv_hash ? sysv_hash[1] : 0;
 }
 
-static void read_dynamic(const ElfW(Dyn) * dyn, ElfW(Addr) base,
-                         struct imports *im)
+static size_t symbol_of(const ElfW(Rel) * r)
 {
-    const ElfW(Word) *gnu_hash = NULL, *sysv_hash = NULL;
-    const ElfW(Sym) *symbols = NULL;
-    const char *strings = NULL;
+    return sizeof(r->r_info) == 8 ? (size_t)((uint64_t)r->r_info >> 32)
+                                  : (size_t)(r->r_info >> 8);
+}
 
-    for (; dyn->d_tag != DT_NULL; dyn++) {
-        ElfW(Addr) at = dyn->d_un.d_ptr;
+/* Every function that the program calls stands in a relocation. */
+static void read_relocations(const struct dynamic *d, int table,
+                             struct imports *im)
+{
+    int rela = table == 1 || (table == 0 && d->plt_is_rela);
+    size_t step = rela ? sizeof(ElfW(Rela)) : sizeof(ElfW(Rel));
 
-        /* glibc has made these absolute already, except where it cannot. */
-        at += at < base ? base : 0;
-        if (dyn->d_tag == DT_SYMTAB) {
-            symbols = (const void *)at;
-        } else if (dyn->d_tag == DT_STRTAB) {
-            strings = (const void *)at;
-        } else if (dyn->d_tag == DT_GNU_HASH) {
-            gnu_hash = (const void *)at;
-        } else if (dyn->d_tag == DT_HASH) {
-            sysv_hash = (const void *)at;
+    for (size_t at = 0; at + step <= d->sizes[table]; at += step) {
+        /* A Rela begins as a Rel does. */
+        const ElfW(Rel) *r = (const void *)(d->tables[table] + at);
+        size_t symbol = symbol_of(r);
+
+        if (symbol) {
+            note_import(im, d->strings + d->symbols[symbol].st_name);
         }
     }
-    if (!symbols || !strings) {
-        return;
+}
+
+static void read_dynamic(const ElfW(Dyn) * e, ElfW(Addr) base,
+                         struct imports *im)
+{
+    struct dynamic d = {0};
+
+    for (; e->d_tag != DT_NULL; e++) {
+        read_entry(&d, e, base);
     }
-    for (size_t i = 1; i < count_undefined(gnu_hash, sysv_hash); i++) {
-        if (symbols[i].st_shndx == SHN_UNDEF) {
-            note_import(im, strings + symbols[i].st_name);
+    for (int table = 0; d.symbols && d.strings && table < 3; table++) {
+        if (d.tables[table]) {
+            read_relocations(&d, table, im);
         }
     }
 }
