@@ -111,6 +111,8 @@ like($site->cms_tool("show $id"), qr{<clientAddress>203\.0\.113\.156<},
 unlike($site->cms_tool("show $id"), qr/password/, '(without the password)');
 like($site->cms_tool("status $id"), qr{<status>success</status>}, 'status ID');
 is($site->cms_tool("password $id", "another\n"), '', 'password ID');
+ok(!eval { $site->cms_tool('add', ''); 1 },
+    'add refuses an empty password, as of a command that failed');
 
 {
     my $pid = $site->{coturn}->pid;
@@ -164,6 +166,7 @@ sub commands {
         symlink "$Edge::Netns::dir/lib", "$checkout/build";
     }
     local @ENV{keys %env} = values %env;
+    delete local $ENV{PERL5LIB};    # sudo would
     local $ENV{PATH} = "$Edge::Netns::dir/bin:$ENV{PATH}";
     return output($site->in('edge'), 'sh', '-c', "cd $checkout\n"
             . "sudo() { shift 2; setpriv --reuid=postgres --regid=postgres"
