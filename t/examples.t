@@ -113,6 +113,10 @@ like($site->cms_tool("status $id"), qr{<status>success</status>}, 'status ID');
 is($site->cms_tool("password $id", "another\n"), '', 'password ID');
 ok(!eval { $site->cms_tool('add', ''); 1 },
     'add refuses an empty password, as of a command that failed');
+spew('/etc/cms-edge/cms-api.netrc', "machine admin.cms.octavio.local login"
+        . " admin password wrong\n");
+ok(!eval { $site->cms_tool('add', "another\n"); 1 },
+    'and says so when CMS refuses');
 
 {
     my $pid = $site->{coturn}->pid;
