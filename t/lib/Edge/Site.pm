@@ -146,7 +146,7 @@ sub cms_tool {
     spew($file, $stdin // '', 0600);
     my $tool = Edge::Examples::where('cms/turn-server');
     open my $out, '-|', $self->in('inside'), 'sh', '-c',
-        "$tool $arguments < $file" or croak "sh: $!";
+        "$tool $arguments < $file 2>&1" or croak "sh: $!";
     local $/;
     my $text = <$out> // '';
     close $out or croak "turn-server $arguments failed: $text";
