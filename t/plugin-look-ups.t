@@ -85,6 +85,45 @@ my ($connections) = $pg->value(
 is($connections, 2, 'two connections, however many threads coturn has');
 $turn->stop;
 
+# ---- far away ----
+
+my $away = Edge::Coturn::delay(listen => '127.0.0.1:5433',
+    to => '127.0.0.1:5432', ms => 200);
+my $far = Edge::Coturn->start(
+    name => 'far',
+    port => 3479,
+    plugin => 1,
+    conninfo => $pg->conninfo(tcp => 1, port => 5433),
+    settings => {fresh_ttl => '2s'},
+);
+ok(wait_until(sub { $far->allocate('guest', 'right') eq 'ok' }),
+    'PostgreSQL 400 ms away: a user gets in');
+$before = asked();
+my $load = $far->load(clients => 4, seconds => 5, user => 'guest',
+    password => 'right')->total;
+is_deeply($load->{refused}, {}, '... and stays in');
+cmp_ok(asked() - $before, '>=', 2, '... the database is asked again');
+cmp_ok($load->{max_ms}, '<', 350, '... for which no login waits');
+$far->stop;
+
+$away->tell('delay 50');
+# Many at a time, one look-up for each name.
+$pg->value("select count(turn.add_user('octavio.test', 'cold' || i, 'right'))
+    from generate_series(0, 9) i");
+$far = Edge::Coturn->start(
+    name => 'cold',
+    port => 3480,
+    plugin => 1,
+    conninfo => $pg->conninfo(tcp => 1, port => 5433),
+);
+wait_until(sub { $far->allocate('guest', 'right') eq 'ok' });
+$before = asked();
+$load = $far->load(clients => 32, seconds => 8, user => 'cold%d', users => 10,
+    password => 'right')->total;
+is_deeply($load->{refused}, {}, 'ten cold users, 32 clients: nobody is refused');
+cmp_ok(asked() - $before, '<=', 10, '... and each is asked for once');
+$far->stop;
+
 # ---- time-limited users, as coturn alone does them ----
 
 $pg->psql("insert into turn.turn_secret (realm, value)"

@@ -96,4 +96,28 @@ $pg->thaw;
 ok(wait_until(sub { $strict->allocate('user1', 'right') eq 'ok' }, 4),
     'until the database is back');
 
+$strict->stop;
+$turn->stop;
+
+# ---- a pause ----
+
+my $proxy = Edge::Coturn::delay(listen => '127.0.0.1:5433',
+    to => '127.0.0.1:5432');
+$turn = Edge::Coturn->start(name => 'pause', port => 3480, plugin => 1,
+    conninfo => $pg->conninfo(tcp => 1, port => 5433));
+ok(wait_until(sub { $turn->allocate('user1', 'right') eq 'ok' }, 5),
+    'a user gets in');
+
+sub connections {
+    return $pg->value("select string_agg(pid::text, ' ' order by pid)
+        from pg_stat_activity where usename = 'turn_server'");
+}
+my $connections = connections();
+$proxy->tell('hold');
+ok($turn->wait_log(qr/is away \(no answer in time\)/), 'a pause is noticed');
+is($turn->allocate('user1', 'right'), 'ok', '... and does not matter');
+$proxy->tell('pass');
+ok($turn->wait_log(qr/is back after/, 3), 'its end is noticed');
+is(connections(), $connections, '... and no connection was given up for it');
+
 done_testing();

@@ -25,6 +25,7 @@ struct question {
 struct link {
     struct link_options o;
     enum link_state state;
+    int silent; /* UP: silent() was called, and not heard() */
     PGconn *conn;
     int64_t since_ms; /* CONNECTING: since when; UP: last sign of life */
     int64_t retry_ms; /* DOWN: when to connect again */
@@ -90,6 +91,7 @@ static void go_down(struct link *l, const char *reason)
     l->conn = NULL;
     forget_questions(l);
     l->state = LINK_DOWN;
+    l->silent = 0;
     l->retry_ms = now_ms + l->pause_ms;
     l->pause_ms = l->pause_ms ? 2 * l->pause_ms : FIRST_PAUSE_MS;
     if (l->pause_ms > LONGEST_PAUSE_MS) {
@@ -232,6 +234,30 @@ static void take_answers(struct link *l)
     }
 }
 
+static void note_life(struct link *l, int64_t now_ms)
+{
+    l->since_ms = now_ms;
+    if (l->silent) {
+        l->silent = 0;
+        l->o.events->heard(l->o.owner);
+    }
+}
+
+static void check_silence(struct link *l, int64_t now_ms)
+{
+    int64_t quiet_ms = now_ms - l->since_ms;
+
+    if (l->first && quiet_ms >= l->o.connect_timeout_ms &&
+        quiet_ms >= l->o.answer_timeout_ms) {
+        go_down(l, "no answer in time");
+    } else if (l->first && quiet_ms >= l->o.answer_timeout_ms && !l->silent) {
+        l->silent = 1;
+        l->o.events->silent(l->o.owner);
+    } else if (!l->first && quiet_ms >= l->o.heartbeat_ms) {
+        link_ask(l, HEARTBEAT, NULL, "select 1", 0, NULL);
+    }
+}
+
 static void step_up(struct link *l, int64_t now_ms)
 {
     if (ready(l)) {
@@ -239,15 +265,13 @@ static void step_up(struct link *l, int64_t now_ms)
             go_down_with_error(l);
             return;
         }
-        l->since_ms = now_ms;
+        note_life(l, now_ms);
         take_answers(l);
     }
     if (PQflush(l->conn) < 0 || PQstatus(l->conn) == CONNECTION_BAD) {
         go_down_with_error(l);
-    } else if (l->first && now_ms - l->since_ms >= l->o.answer_timeout_ms) {
-        go_down(l, LINK_SILENT);
-    } else if (!l->first && now_ms - l->since_ms >= l->o.heartbeat_ms) {
-        link_ask(l, HEARTBEAT, NULL, "select 1", 0, NULL);
+    } else {
+        check_silence(l, now_ms);
     }
 }
 
@@ -275,8 +299,11 @@ int64_t link_next_ms(const struct link *l)
     case LINK_CONNECTING:
         return l->since_ms + l->o.connect_timeout_ms;
     default:
+        if (!l->first) {
+            return l->since_ms + l->o.heartbeat_ms;
+        }
         return l->since_ms +
-               (l->first ? l->o.answer_timeout_ms : l->o.heartbeat_ms);
+               (l->silent ? l->o.connect_timeout_ms : l->o.answer_timeout_ms);
     }
 }
 

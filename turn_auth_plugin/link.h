@@ -14,9 +14,6 @@
 
 struct link;
 
-/* The reason given to down() when questions stayed without an answer. */
-#define LINK_SILENT "no answer in time"
-
 enum link_state { LINK_DOWN, LINK_CONNECTING, LINK_UP };
 
 /* What the owner is told. owner is link_create's. */
@@ -24,10 +21,17 @@ struct link_events {
     /* Connected: questions may be sent. */
     void (*up)(void *owner);
     /*
-     * Connecting failed, or the connection broke or fell silent. Questions
-     * that were not answered are lost: no answer() comes for them.
+     * Connecting failed, or the connection broke, or it was silent for as long
+     * as connecting may take. Questions that were not answered are lost: no
+     * answer() comes for them.
      */
     void (*down)(void *owner, const char *reason);
+    /*
+     * A question has had no answer for answer_timeout_ms, nor was anything else
+     * heard; and something was heard again.
+     */
+    void (*silent)(void *owner);
+    void (*heard)(void *owner);
     /* The answer to a question; what and which are link_ask's. */
     void (*answer)(void *owner, int what, void *which, int64_t asked_ms,
                    const PGresult *res);

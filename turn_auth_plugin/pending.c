@@ -19,6 +19,7 @@ enum progress { WAITING, SENT, FINISHED };
 struct pending_look_up {
     struct pending_look_up *next;
     enum progress progress;
+    int given_up; /* who waits must not wait any longer */
     int waiters;
     pthread_cond_t finished;
     struct user_record answer;
@@ -154,7 +155,7 @@ int pending_wait(struct pending *q, struct pending_look_up *l, int64_t until_ms,
     int answered;
 
     pthread_mutex_lock(&q->lock);
-    while (l->progress != FINISHED &&
+    while (l->progress != FINISHED && !l->given_up &&
            pthread_cond_timedwait(&l->finished, &q->lock, &until) == 0) {
     }
     l->waiters--;
@@ -217,6 +218,7 @@ void pending_send_again(struct pending *q)
     pthread_mutex_lock(&q->lock);
     for (struct pending_look_up *l = q->first; l; l = l->next) {
         l->progress = WAITING;
+        l->given_up = 0;
     }
     pthread_mutex_unlock(&q->lock);
 }
@@ -224,10 +226,17 @@ void pending_send_again(struct pending *q)
 void pending_give_up(struct pending *q)
 {
     static const struct user_record none;
+    struct pending_look_up *l, *next;
 
     pthread_mutex_lock(&q->lock);
-    while (q->first) {
-        finish(q, q->first, &none);
+    for (l = q->first; l; l = next) {
+        next = l->next;
+        if (l->progress == WAITING) {
+            finish(q, l, &none);
+        } else {
+            l->given_up = 1;
+            pthread_cond_broadcast(&l->finished);
+        }
     }
     pthread_mutex_unlock(&q->lock);
 }

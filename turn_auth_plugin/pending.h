@@ -46,7 +46,10 @@ void pending_finish(struct pending *q, struct pending_look_up *l,
                     const struct user_record *r);
 /* What was sent was lost: it is to be sent again. */
 void pending_send_again(struct pending *q);
-/* Nobody can be asked: all end without an answer. */
+/*
+ * Nobody can be asked: all who wait go without an answer. What was sent stays
+ * until it is finished or lost; the rest is forgotten.
+ */
 void pending_give_up(struct pending *q);
 
 #endif

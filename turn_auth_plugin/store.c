@@ -124,11 +124,21 @@ static void users_up(void *owner)
 static void users_down(void *owner, const char *reason)
 {
     struct store *st = owner;
-    int silent = strcmp(reason, LINK_SILENT) == 0;
 
     pending_send_again(st->pending);
-    if (outage_failure(&st->users_outage, silent, monotonic_ms())) {
+    if (outage_failure(&st->users_outage, 0, monotonic_ms())) {
         begin_outage(st, reason);
+    } else if (st->users_outage.away) {
+        pending_give_up(st->pending);
+    }
+}
+
+static void users_silent(void *owner)
+{
+    struct store *st = owner;
+
+    if (outage_failure(&st->users_outage, 1, monotonic_ms())) {
+        begin_outage(st, "no answer in time");
     }
 }
 
@@ -279,10 +289,17 @@ static void tables_answer(void *owner, int what, void *which, int64_t asked_ms,
 
 /* ---- the thread ---- */
 
-static const struct link_events users_events = {users_up, users_down,
-                                                users_answer};
-static const struct link_events tables_events = {tables_up, tables_down,
-                                                 tables_answer};
+static void tables_quiet(void *owner)
+{
+    (void)owner; /* the other link tells about outages */
+}
+
+static const struct link_events users_events = {
+    users_up, users_down, users_silent, users_up, users_answer,
+};
+static const struct link_events tables_events = {
+    tables_up, tables_down, tables_quiet, tables_quiet, tables_answer,
+};
 
 /* At once when coturn has asked for a table that was not in the last round. */
 static int64_t round_due_ms(struct store *st)

@@ -99,7 +99,10 @@ static void lost_and_given_up(void)
     pending_send_again(q);
     ok(pending_take(q) != NULL, "what was lost is sent again");
     pending_give_up(q);
-    is_int(join(t), -1, "given up: no answer");
+    is_int(join(t), -1, "given up: no answer, though it was sent");
+    is_int(pending_ask_later(q, &u), 0, "it is still under way");
+    pending_send_again(q);
+    pending_give_up(q);
     is_int(pending_ask_later(q, &u), 1, "in the background");
     is_int(pending_ask_later(q, &u), 0, "once");
     pending_give_up(q);
