@@ -298,6 +298,13 @@ for my $m (qw(OPTIONS PATCH)) {
 }
 is_refused(exchange("POST /methods/ HTTP/1.1\r\nHost: $guest\r\n"
     . "Content-Length: 0\r\n\r\n"), 405, '`methods` replaces the default list');
+for my $case (['/', 'DELETE GET HEAD POST PUT'],
+    ['/methods/', 'GET OPTIONS PATCH']) {
+    my ($path, $methods) = @$case;
+    my $r = client()->request('LOCK', $path, [Host => $guest]);
+    is(join(' ', sort split /, */, $r->header('Allow') // ''), $methods,
+        "a refusal says which methods $path allows");
+}
 is_refused(exchange("OPTIONS / HTTP/1.1\r\nHost: other.octavio.test\r\n\r\n"),
     400, 'an unknown host is refused before its method is looked at');
 
