@@ -51,6 +51,9 @@ server {
     listen 127.0.0.1:443 ssl http2;
     listen 127.0.0.1:8443 ssl;
     listen 127.0.0.1:80;
+    listen 8080;
+    listen [::]:8081 ipv6only=on;
+    listen unix:$Edge::Netns::dir/edge.sock;
     location / { cms_proxy bridge_one; }
     location /methods/ { cms_proxy bridge_methods; }
     location /dead/ { cms_proxy bridge_dead; }
@@ -185,6 +188,23 @@ is_let_in(exchange("GET / HTTP/1.1\r\nHost: conf.octavio.test:8443\r\n\r\n",
     8443), 'a guest URI with a port gets in with exactly this port');
 is_let_in(exchange("GET / HTTP/1.1\r\nHost: $guest:80\r\n\r\n", 80),
     'without TLS the listener\'s own port matches as well');
+
+# [where to connect, Host, gets in, title]
+for my $case (
+    ['127.0.0.3:8080', "$guest:8080", 1, 'listening everywhere, its port'],
+    ['127.0.0.3:8080', $guest, 1, 'listening everywhere, no port'],
+    ['127.0.0.3:8080', "$guest:80", 0, 'listening everywhere, port 80'],
+    ['[::1]:8081', "$guest:8081", 1, 'over IPv6, its port'],
+    ['[::1]:8081', "$guest:8080", 0, 'over IPv6, another port'],
+    ["$Edge::Netns::dir/edge.sock", $guest, 1, 'on a unix socket, no port'],
+    ["$Edge::Netns::dir/edge.sock", "$guest:80", 0, 'on a unix socket, a port'],
+) {
+    my ($at, $host, $good, $title) = @$case;
+    $app->clear;
+    my $r = Edge::HttpClient->new(to => $at)->get('/', Host => $host);
+    $good ? is_let_in($r, "$title: gets in")
+        : is_refused($r, 400, "$title: is refused");
+}
 
 {
     my $c = client();

@@ -14,7 +14,7 @@ use warnings;
 use Carp;
 use Errno qw(EAGAIN EINTR);
 use IO::Select;
-use IO::Socket::INET;
+use IO::Socket::IP;
 use IO::Socket::SSL;
 use IO::Socket::UNIX;
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
@@ -34,7 +34,7 @@ sub new {
     my $timeout = $o{timeout} // 20;
     my $s = $o{to} =~ m{^/}
         ? IO::Socket::UNIX->new(Peer => $o{to})
-        : IO::Socket::INET->new(PeerAddr => $o{to}, Timeout => $timeout);
+        : IO::Socket::IP->new(PeerAddr => $o{to}, Timeout => $timeout);
     if (!$s) {
         $error = "$o{to}: $!";
         return;
