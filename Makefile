@@ -13,7 +13,7 @@ PLUGIN_HDRS = $(wildcard turn_auth_plugin/*.h)
 MODULE = $(BUILD)/ngx_http_cms_proxy_module.so
 PLUGIN = $(BUILD)/turn_auth_plugin.so
 
-.PHONY: all help deps deps-build test demo bench fuzz install clean
+.PHONY: all help deps deps-build test demo bench fuzz sanitize install clean
 
 all: deps-build	## build the nginx module and the coturn plugin
 	@$(MAKE) --no-print-directory -s $(MODULE) $(PLUGIN)
@@ -64,6 +64,11 @@ bench: deps all	## each figure beside its peer's; also build/bench.json
 
 fuzz: deps	## each fuzz target for FUZZ_SECONDS (600) seconds
 	@t/fuzz/run $(or $(FUZZ_SECONDS),600)
+
+sanitize: deps all	## nginx and plugin tests under the sanitizers
+	@# plugin-others.t: psql hangs in libp11-kit's exit handler under ASan
+	@t/sanitize t/nginx-*.t \
+	  $(filter-out t/plugin-others.t,$(wildcard t/plugin-*.t))
 
 # Where the examples and nginx's modules/ expect things; by rename, since a
 # running nginx or coturn has the old ones mapped.

@@ -31,7 +31,7 @@ our $module = "$module_dir/ngx_http_cms_proxy_module.so";
 #   name         'edge'; give each nginx of one test its own
 #   main         directives added outside http { }
 #   modules      [our http module]; paths of modules to load
-#   user         'www-data', which the workers run as
+#   user         $NGINX_USER or 'www-data', which the workers run as
 #   workers      2
 #   connections  1024 for each worker
 #   error_level  'info'
@@ -78,7 +78,7 @@ sub conf {
         : '$remote_addr $host "$request" $status $upstream_addr';
     my $conf = join '', map { "load_module $_;\n" } @{$o{modules} // [$module]};
     $conf .= sprintf "user %s;\nworker_processes %d;\n",
-        $o{user} // 'www-data', $o{workers} // 2;
+        $o{user} // $ENV{NGINX_USER} // 'www-data', $o{workers} // 2;
     $conf .= $o{main} // '';
     $conf .= sprintf "events { worker_connections %d; }\n",
         $o{connections} // 1024;
