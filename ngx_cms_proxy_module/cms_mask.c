@@ -22,12 +22,36 @@ is_digit(unsigned char c)
     return c >= '0' && c <= '9';
 }
 
+/*
+ * A quote before what nginx writes behind a quoted URL, or before the end.
+ * Just a quote and a comma could be the client's.
+ */
+static int
+ends_quoted(const unsigned char *p, size_t left)
+{
+    static const char *const next[] = {
+        "\", subrequest: \"", "\", upstream: \"", "\", host: \"",
+        "\", referrer: \"",
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(next) / sizeof(*next); i++) {
+        size_t n = strlen(next[i]);
+
+        if (left > n && memcmp(p, next[i], n) == 0) {
+            return 1;
+        }
+    }
+    return left == 1 || p[1] == '\n';
+}
+
 /* " HTTP/1.1" at the end of the text or of the quotes around it */
 static int
 is_protocol(const unsigned char *p, size_t left)
 {
     return left >= 9 && memcmp(p, " HTTP/", 6) == 0 && is_digit(p[6]) &&
-           p[7] == '.' && is_digit(p[8]) && (left == 9 || p[9] == '"');
+           p[7] == '.' && is_digit(p[8]) &&
+           (left == 9 || (p[9] == '"' && ends_quoted(p + 9, left - 9)));
 }
 
 static int
@@ -41,7 +65,7 @@ ends_url(const mask_t *m, size_t i)
     case '\n':
         return 1;
     case '"':
-        return left == 1 || p[1] == ',';
+        return ends_quoted(p, left);
     case ' ':
         return is_protocol(p, left);
     default:

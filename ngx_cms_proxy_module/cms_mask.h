@@ -17,8 +17,8 @@
  * ("eyJ...").
  *
  * A URL ends at the " HTTP/1.1" that ends a request line, at a double quote
- * before "," or the end (as in nginx's error lines), at CR, LF, or with the
- * text.
+ * where nginx's error lines go on with ", upstream: " and the like or end, at
+ * CR, LF, or with the text.
  */
 size_t cms_mask(unsigned char *text, size_t len);
 

@@ -41,6 +41,10 @@ static ngx_http_cms_proxy_header_t  ngx_http_cms_proxy_headers[] = {
     { ngx_string("Access-Control-Allow-Origin"), 0 },
     { ngx_string("Content-Security-Policy"), 0 },
     { ngx_string("Content-Security-Policy-Report-Only"), 0 },
+    { ngx_string("Report-To"), 0 },
+    { ngx_string("Reporting-Endpoints"), 0 },
+    { ngx_string("SourceMap"), 0 },
+    { ngx_string("Timing-Allow-Origin"), 0 },
     { ngx_string("Set-Cookie"), 1 },
     { ngx_null_string, 0 }
 };
@@ -83,12 +87,20 @@ static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_int_t
 ngx_http_cms_proxy_header_filter(ngx_http_request_t *r)
 {
-    ngx_int_t                  rc;
-    ngx_http_cms_proxy_ctx_t  *ctx;
+    ngx_int_t                       rc;
+    ngx_http_cms_proxy_ctx_t       *ctx;
+    ngx_http_cms_proxy_loc_conf_t  *plcf;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_cms_proxy_module);
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_cms_proxy_module);
 
-    if (ctx == NULL || ctx->route == NULL || r->upstream == NULL) {
+    /* the verdict may be of another location, before an internal redirect */
+
+    if (ctx == NULL
+        || ctx->route == NULL
+        || ctx->routes != plcf->routes
+        || r->upstream == NULL)
+    {
         return ngx_http_next_header_filter(r);
     }
 

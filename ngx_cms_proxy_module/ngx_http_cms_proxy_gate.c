@@ -9,6 +9,25 @@
 #include "ngx_http_cms_proxy_module.h"
 
 
+#define NGX_HTTP_CMS_PROXY_LOOP  508
+
+
+/*
+ * One edge may stand behind another, on purpose; that a request comes through
+ * this many is a target that leads back to the edge.
+ */
+
+#define NGX_HTTP_CMS_PROXY_HOPS  4
+
+
+typedef struct {
+    ngx_str_t                       *loop;      /* CDN-Loop (RFC 8586) */
+    ngx_uint_t                       loops;     /* how often we are in it */
+    ngx_uint_t                       hosts;     /* how many Host headers */
+    ngx_uint_t                       upgrade;   /* Connection: upgrade */
+} ngx_http_cms_proxy_fields_t;
+
+
 static ngx_int_t ngx_http_cms_proxy_refuse(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx);
 static ngx_uint_t ngx_http_cms_proxy_has_page(ngx_http_request_t *r,
@@ -20,16 +39,18 @@ static ngx_int_t ngx_http_cms_proxy_add_allow(ngx_http_request_t *r,
 static void ngx_http_cms_proxy_judge(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx);
 static char *ngx_http_cms_proxy_judge_host(ngx_http_request_t *r,
-    ngx_http_cms_proxy_ctx_t *ctx);
+    ngx_http_cms_proxy_ctx_t *ctx, ngx_uint_t hosts);
 static ngx_http_cms_proxy_guest_t *ngx_http_cms_proxy_find_guest(
     ngx_http_request_t *r, ngx_http_cms_proxy_loc_conf_t *plcf,
     cms_authority_t *a);
 static ngx_uint_t ngx_http_cms_proxy_port_fits(ngx_http_request_t *r,
     ngx_http_cms_proxy_guest_t *guest, in_port_t port);
 static in_port_t ngx_http_cms_proxy_default_port(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_cms_proxy_hosts(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_cms_proxy_asks_websocket(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_cms_proxy_has_token(ngx_str_t *value, char *token,
+static void ngx_http_cms_proxy_read_fields(ngx_http_request_t *r,
+    ngx_http_cms_proxy_fields_t *f);
+static ngx_uint_t ngx_http_cms_proxy_asks_websocket(ngx_http_request_t *r,
+    ngx_http_cms_proxy_fields_t *fields);
+static ngx_uint_t ngx_http_cms_proxy_tokens(ngx_str_t *value, char *token,
     size_t len);
 static void ngx_http_cms_proxy_cleanup(void *data);
 
@@ -50,7 +71,9 @@ static ngx_str_t  ngx_http_cms_proxy_page_type = ngx_string("text/html");
 ngx_int_t
 ngx_http_cms_proxy_handler(ngx_http_request_t *r)
 {
-    ngx_http_cms_proxy_ctx_t  *ctx;
+    ngx_http_cms_proxy_ctx_t       *ctx;
+    ngx_http_core_loc_conf_t       *hidden;
+    ngx_http_cms_proxy_loc_conf_t  *plcf;
 
     ctx = ngx_http_cms_proxy_get_ctx(r);
     if (ctx == NULL) {
@@ -68,12 +91,12 @@ ngx_http_cms_proxy_handler(ngx_http_request_t *r)
         r->headers_in.upgrade = NULL;
     }
 
-    r->loc_conf = ctx->route->loc_conf;
-    r->content_handler = NULL;
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_cms_proxy_module);
+    hidden = ctx->route->hidden[ngx_http_core_module.ctx_index];
 
-    ngx_http_update_location_config(r);
+    r->loc_conf = plcf->routed[ctx->route->index];
 
-    return r->content_handler(r);
+    return hidden->handler(r);
 }
 
 
@@ -147,6 +170,11 @@ ngx_http_cms_proxy_send_page(ngx_http_request_t *r,
     if (ctx->status == NGX_HTTP_NOT_ALLOWED) {
         title = "405 Method Not Allowed";
         text = "This server does not accept requests of this kind.";
+
+    } else if (ctx->status == NGX_HTTP_CMS_PROXY_LOOP) {
+        title = "508 Loop Detected";
+        text = "This service is not set up properly. "
+               "Please tell whoever invited you.";
 
     } else {
         title = "400 Bad Request";
@@ -223,8 +251,13 @@ ngx_http_cms_proxy_get_ctx(ngx_http_request_t *r)
     ctx = ngx_http_get_module_ctx(r, ngx_http_cms_proxy_module);
 
     if (ctx == NULL && r == r->main) {
+
+        /* the pool is shared with subrequests: theirs do not count */
+
         for (cln = r->pool->cleanup; cln; cln = cln->next) {
-            if (cln->handler == ngx_http_cms_proxy_cleanup) {
+            if (cln->handler == ngx_http_cms_proxy_cleanup
+                && ((ngx_http_cms_proxy_ctx_t *) cln->data)->main)
+            {
                 ctx = cln->data;
                 ngx_http_set_ctx(r, ctx, ngx_http_cms_proxy_module);
                 break;
@@ -246,6 +279,7 @@ ngx_http_cms_proxy_get_ctx(ngx_http_request_t *r)
 
     ngx_memzero(ctx, sizeof(ngx_http_cms_proxy_ctx_t));
     ctx->routes = plcf->routes;
+    ctx->main = (r == r->main);
 
     ngx_http_cms_proxy_judge(r, ctx);
 
@@ -267,23 +301,34 @@ ngx_http_cms_proxy_judge(ngx_http_request_t *r, ngx_http_cms_proxy_ctx_t *ctx)
 {
     char                           *reason;
     ngx_http_cms_proxy_srv_conf_t  *wb;
+    ngx_http_cms_proxy_fields_t     fields;
+
+    ngx_http_cms_proxy_read_fields(r, &fields);
 
     ctx->status = NGX_HTTP_BAD_REQUEST;
+    ctx->loop = fields.loop;
 
-    reason = ngx_http_cms_proxy_judge_host(r, ctx);
+    reason = ngx_http_cms_proxy_judge_host(r, ctx, fields.hosts);
 
     if (reason == NULL) {
         wb = ctx->route->webbridge;
 
-        if (r->method & wb->methods) {
-            ctx->websocket = ngx_http_cms_proxy_asks_websocket(r);
+        if (fields.loops >= NGX_HTTP_CMS_PROXY_HOPS) {
+            ctx->status = NGX_HTTP_CMS_PROXY_LOOP;
+            reason = "proxy loop, the target leads back here";
+
+        } else if (r->method & wb->methods) {
+            ctx->websocket = ctx->main
+                             && ngx_http_cms_proxy_asks_websocket(r, &fields);
             return;
+
+        } else {
+            ctx->status = NGX_HTTP_NOT_ALLOWED;
+            ctx->allow = &wb->allow;
+            reason = "method not allowed";
         }
 
         ctx->route = NULL;
-        ctx->status = NGX_HTTP_NOT_ALLOWED;
-        ctx->allow = &wb->allow;
-        reason = "method not allowed";
     }
 
     ctx->refusal.data = (u_char *) reason;
@@ -295,7 +340,7 @@ ngx_http_cms_proxy_judge(ngx_http_request_t *r, ngx_http_cms_proxy_ctx_t *ctx)
 
 static char *
 ngx_http_cms_proxy_judge_host(ngx_http_request_t *r,
-    ngx_http_cms_proxy_ctx_t *ctx)
+    ngx_http_cms_proxy_ctx_t *ctx, ngx_uint_t hosts)
 {
     size_t                          len;
     ngx_str_t                      *host;
@@ -307,15 +352,11 @@ ngx_http_cms_proxy_judge_host(ngx_http_request_t *r,
 
     plcf = ngx_http_get_module_loc_conf(r, ngx_http_cms_proxy_module);
 
-    switch (ngx_http_cms_proxy_hosts(r)) {
-
-    case 0:
+    if (r->headers_in.host == NULL) {
         return "no Host";
+    }
 
-    case 1:
-        break;
-
-    default:
+    if (hosts > 1) {
         return "several Host headers";
     }
 
@@ -437,65 +478,58 @@ ngx_http_cms_proxy_default_port(ngx_http_request_t *r)
 }
 
 
-/* how many Host headers came; HTTP/2 and 3 make one of :authority */
+/* one walk through the request's headers for all that the gate looks at */
 
-static ngx_uint_t
-ngx_http_cms_proxy_hosts(ngx_http_request_t *r)
+static void
+ngx_http_cms_proxy_read_fields(ngx_http_request_t *r,
+    ngx_http_cms_proxy_fields_t *f)
 {
-    ngx_uint_t        i, n;
+    ngx_uint_t        i;
     ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
 
-    static ngx_str_t  name = ngx_string("host");
+    static ngx_str_t  host = ngx_string("host");
+    static ngx_str_t  connection = ngx_string("connection");
+    static ngx_str_t  loop = ngx_string("cdn-loop");
 
-    if (r->headers_in.host == NULL) {
-        return 0;
-    }
+    ngx_memzero(f, sizeof(ngx_http_cms_proxy_fields_t));
 
     part = &r->headers_in.headers.part;
     i = 0;
-    n = 0;
 
-    while (ngx_http_cms_proxy_next_header(&part, &i, &name)) {
-        n++;
+    while ((h = ngx_http_cms_proxy_next_header(&part, &i, NULL))) {
+
+        if (ngx_http_cms_proxy_is_header(h, &host)) {
+            f->hosts++;
+
+        } else if (ngx_http_cms_proxy_is_header(h, &connection)) {
+            f->upgrade |= ngx_http_cms_proxy_tokens(&h->value, "upgrade",
+                                                    sizeof("upgrade") - 1)
+                          != 0;
+
+        } else if (ngx_http_cms_proxy_is_header(h, &loop)) {
+            f->loop = &h->value;
+            f->loops += ngx_http_cms_proxy_tokens(&h->value,
+                                     NGX_HTTP_CMS_PROXY_CDN_ID,
+                                     sizeof(NGX_HTTP_CMS_PROXY_CDN_ID) - 1);
+        }
     }
-
-    return ngx_max(n, 1);
 }
 
 
 /* RFC 6455, 4.1: GET, HTTP/1.1, Upgrade: websocket, Connection: Upgrade */
 
 static ngx_uint_t
-ngx_http_cms_proxy_asks_websocket(ngx_http_request_t *r)
+ngx_http_cms_proxy_asks_websocket(ngx_http_request_t *r,
+    ngx_http_cms_proxy_fields_t *fields)
 {
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    static ngx_str_t  connection = ngx_string("connection");
-
-    if (r->headers_in.upgrade == NULL
-        || r->method != NGX_HTTP_GET
-        || r->http_version != NGX_HTTP_VERSION_11
-        || r->headers_in.content_length_n > 0
-        || r->headers_in.chunked
-        || !ngx_http_cms_proxy_is_websocket(&r->headers_in.headers))
-    {
-        return 0;
-    }
-
-    part = &r->headers_in.headers.part;
-    i = 0;
-
-    while ((h = ngx_http_cms_proxy_next_header(&part, &i, &connection))) {
-        if (ngx_http_cms_proxy_has_token(&h->value, "upgrade",
-                                         sizeof("upgrade") - 1))
-        {
-            return 1;
-        }
-    }
-
-    return 0;
+    return r->headers_in.upgrade
+           && fields->upgrade
+           && r->method == NGX_HTTP_GET
+           && r->http_version == NGX_HTTP_VERSION_11
+           && r->headers_in.content_length_n <= 0
+           && !r->headers_in.chunked
+           && ngx_http_cms_proxy_is_websocket(&r->headers_in.headers);
 }
 
 
@@ -551,29 +585,36 @@ ngx_http_cms_proxy_next_header(ngx_list_part_t **part, ngx_uint_t *i,
         h = (*part)->elts;
         h += (*i)++;
 
-        if (name == NULL) {
-            return h;
-        }
-
-        /* most names differ in length or first letter */
-
-        if (h->key.len == name->len
-            && ngx_tolower(h->key.data[0]) == name->data[0]
-            && ngx_strncasecmp(h->key.data, name->data, name->len) == 0)
-        {
+        if (name == NULL || ngx_http_cms_proxy_is_header(h, name)) {
             return h;
         }
     }
 }
 
 
-/* a comma-separated list holds this token */
+/* most names differ in length or first letter; name is in lower case */
+
+ngx_uint_t
+ngx_http_cms_proxy_is_header(ngx_table_elt_t *h, ngx_str_t *name)
+{
+    return h->key.len == name->len
+           && ngx_tolower(h->key.data[0]) == name->data[0]
+           && ngx_strncasecmp(h->key.data, name->data, name->len) == 0;
+}
+
+
+/*
+ * How often a comma-separated list holds this token; parameters behind ";"
+ * do not count.
+ */
 
 static ngx_uint_t
-ngx_http_cms_proxy_has_token(ngx_str_t *value, char *token, size_t len)
+ngx_http_cms_proxy_tokens(ngx_str_t *value, char *token, size_t len)
 {
-    u_char  *p, *last, *start;
+    u_char      *p, *last, *start;
+    ngx_uint_t   n;
 
+    n = 0;
     p = value->data;
     last = p + value->len;
 
@@ -585,16 +626,20 @@ ngx_http_cms_proxy_has_token(ngx_str_t *value, char *token, size_t len)
 
         start = p;
 
-        while (p < last && *p != ' ' && *p != '\t' && *p != ',') {
+        while (p < last && *p != ' ' && *p != '\t' && *p != ',' && *p != ';') {
             p++;
         }
 
         if ((size_t) (p - start) == len
             && ngx_strncasecmp(start, (u_char *) token, len) == 0)
         {
-            return 1;
+            n++;
+        }
+
+        while (p < last && *p != ',') {
+            p++;
         }
     }
 
-    return 0;
+    return n;
 }

@@ -264,24 +264,29 @@ ngx_http_cms_proxy_preconfiguration(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_cms_proxy_postconfiguration(ngx_conf_t *cf)
 {
-    ngx_http_handler_pt             *h;
-    ngx_http_core_main_conf_t       *cmcf;
-    ngx_http_cms_proxy_main_conf_t  *mcf;
+    ngx_uint_t                        i;
+    ngx_http_core_loc_conf_t        **clcfp;
+    ngx_http_cms_proxy_loc_conf_t    *plcf;
+    ngx_http_cms_proxy_main_conf_t   *mcf;
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cms_proxy_module);
 
-    if (!mcf->used) {
-        return NGX_OK;
+    clcfp = mcf->locations.elts;
+
+    for (i = 0; i < mcf->locations.nelts; i++) {
+
+        if (clcfp[i]->loc_conf == NULL) {
+            continue;                              /* a server, no location */
+        }
+
+        plcf = clcfp[i]->loc_conf[ngx_http_cms_proxy_module.ctx_index];
+
+        if (plcf->routes
+            && ngx_http_cms_proxy_build_routed(cf, clcfp[i], plcf) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
     }
-
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
-
-    h = ngx_array_push(&cmcf->phases[NGX_HTTP_POST_READ_PHASE].handlers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    *h = ngx_http_cms_proxy_post_read_handler;
 
     return NGX_OK;
 }
@@ -299,7 +304,10 @@ ngx_http_cms_proxy_create_main_conf(ngx_conf_t *cf)
 
     if (ngx_array_init(&mcf->webbridges, cf->pool, 4,
                        sizeof(ngx_http_cms_proxy_srv_conf_t *))
-        != NGX_OK)
+        != NGX_OK
+        || ngx_array_init(&mcf->locations, cf->pool, 16,
+                          sizeof(ngx_http_core_loc_conf_t *))
+           != NGX_OK)
     {
         return NULL;
     }
@@ -311,9 +319,21 @@ ngx_http_cms_proxy_create_main_conf(ngx_conf_t *cf)
 static void *
 ngx_http_cms_proxy_create_loc_conf(ngx_conf_t *cf)
 {
-    /* all zero: no cms_proxy here, no proxy_... directives yet */
+    ngx_http_cms_proxy_loc_conf_t  *conf;
 
-    return ngx_pcalloc(cf->pool, sizeof(ngx_http_cms_proxy_loc_conf_t));
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_cms_proxy_loc_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&conf->directives, cf->pool, 1,
+                       sizeof(ngx_http_cms_proxy_directive_t))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return conf;
 }
 
 
@@ -328,9 +348,29 @@ ngx_http_cms_proxy_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_cms_proxy_loc_conf_t  *prev = parent;
     ngx_http_cms_proxy_loc_conf_t  *conf = child;
 
-    ngx_http_core_loc_conf_t  *clcf;
+    ngx_http_core_loc_conf_t        *clcf, **clcfp;
+    ngx_http_cms_proxy_main_conf_t  *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cms_proxy_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    conf->parent = prev;
+
+    clcfp = ngx_array_push(&mcf->locations);
+    if (clcfp == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *clcfp = clcf;
 
     if (conf->routes) {
+
+        if (ngx_http_cms_proxy_check_location(cf, clcf, conf)
+            != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+
         return ngx_http_cms_proxy_resolve_routes(cf, conf);
     }
 
@@ -338,13 +378,15 @@ ngx_http_cms_proxy_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return ngx_http_cms_proxy_expand(cf, prev, conf->child_of);
     }
 
-    /* an "if" block keeps the handler of its location */
+    /* "if" and "limit_except" blocks belong to their location */
 
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    if (clcf->noname) {
+    if (clcf->noname && prev->routes) {
         conf->routes = prev->routes;
         conf->guests = prev->guests;
+
+        if (clcf->lmt_excpt && clcf->handler == NULL) {
+            clcf->handler = ngx_http_cms_proxy_handler;
+        }
     }
 
     return NGX_CONF_OK;
@@ -428,14 +470,15 @@ ngx_http_cms_proxy_add_route(ngx_conf_t *cf,
     }
 
     route->name = *name;
+    route->index = i;
     route->webbridge = NULL;
 
-    route->loc_conf = ngx_http_cms_proxy_hidden_location(cf);
-    if (route->loc_conf == NULL) {
+    route->hidden = ngx_http_cms_proxy_hidden_location(cf);
+    if (route->hidden == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    hidden = route->loc_conf[ngx_http_cms_proxy_module.ctx_index];
+    hidden = route->hidden[ngx_http_cms_proxy_module.ctx_index];
     hidden->child_of = route;
 
     return NGX_CONF_OK;
@@ -519,7 +562,9 @@ ngx_http_cms_proxy_resolve_routes(ngx_conf_t *cf,
 
         for (k = 0; k < mcf->webbridges.nelts; k++) {
             if (wbp[k]->name.len == route[i].name.len
-                && ngx_strcmp(wbp[k]->name.data, route[i].name.data) == 0)
+                && ngx_strncasecmp(wbp[k]->name.data, route[i].name.data,
+                                   route[i].name.len)
+                   == 0)
             {
                 route[i].webbridge = wbp[k];
                 break;

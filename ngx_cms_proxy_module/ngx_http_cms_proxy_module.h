@@ -61,6 +61,7 @@ typedef struct {
     ngx_http_cms_proxy_where_t       where;
     ngx_http_upstream_srv_conf_t    *upstream;
     ngx_str_t                        url;         /* https://NAME */
+    ngx_str_t                        ssl_name;    /* SNI, and to verify */
 
     ngx_array_t                      guest_uris;    /* ..._name_t */
     ngx_array_t                      internal_uris; /* ..._name_t */
@@ -81,6 +82,11 @@ typedef struct {
 } ngx_http_cms_proxy_srv_conf_t;
 
 
+/* how we sign CDN-Loop (RFC 8586) */
+
+#define NGX_HTTP_CMS_PROXY_CDN_ID    "cms-edge"
+
+
 #define NGX_HTTP_CMS_PROXY_GUEST     0
 #define NGX_HTTP_CMS_PROXY_INTERNAL  1
 
@@ -89,8 +95,9 @@ typedef struct {
 
 typedef struct {
     ngx_str_t                        name;
+    ngx_uint_t                       index;       /* among the names */
     ngx_http_cms_proxy_srv_conf_t   *webbridge;
-    void                           **loc_conf;
+    void                           **hidden;      /* loc_conf of that */
 } ngx_http_cms_proxy_route_t;
 
 
@@ -105,18 +112,25 @@ struct ngx_http_cms_proxy_guest_s {
 };
 
 
-typedef struct {
+typedef struct ngx_http_cms_proxy_loc_conf_s  ngx_http_cms_proxy_loc_conf_t;
+
+struct ngx_http_cms_proxy_loc_conf_s {
     ngx_http_cms_proxy_where_t       where;
     ngx_array_t                     *routes;      /* ..._route_t, or NULL */
     ngx_hash_t                       guests;      /* host: ..._guest_t */
-    ngx_array_t                     *directives;  /* ..._directive_t */
+    ngx_array_t                      directives;  /* ..._directive_t */
+    ngx_http_cms_proxy_loc_conf_t   *parent;      /* the level above */
+
+    /* for each route: this location's loc_conf with the route's proxy */
+    void                          ***routed;
 
     ngx_http_cms_proxy_route_t      *child_of;    /* in a hidden location */
-} ngx_http_cms_proxy_loc_conf_t;
+};
 
 
 typedef struct {
     ngx_array_t                      webbridges;  /* ..._srv_conf_t * */
+    ngx_array_t                      locations;   /* core loc conf * */
     unsigned                         used:1;      /* some cms_proxy exists */
 } ngx_http_cms_proxy_main_conf_t;
 
@@ -130,9 +144,11 @@ typedef struct {
     ngx_str_t                        asked;       /* guest host[:port] */
     in_port_t                        asked_port;  /* 0 if none was sent */
     ngx_str_t                        refusal;     /* why, or empty */
-    ngx_uint_t                       status;      /* 400 or 405 if refused */
+    ngx_uint_t                       status;      /* 400, 405, 508 if refused */
     ngx_str_t                       *allow;       /* methods, with 405 */
+    ngx_str_t                       *loop;        /* CDN-Loop, or NULL */
     unsigned                         websocket:1; /* Upgrade is let through */
+    unsigned                         main:1;      /* of a main request */
 } ngx_http_cms_proxy_ctx_t;
 
 
@@ -175,9 +191,13 @@ ngx_command_t *ngx_http_cms_proxy_stock_command(ngx_conf_t *cf, char *name,
     ngx_uint_t context, ngx_module_t **module);
 char *ngx_http_cms_proxy_record(ngx_conf_t *cf, ngx_array_t *list,
     ngx_command_t *stock);
+char *ngx_http_cms_proxy_check_location(ngx_conf_t *cf,
+    ngx_http_core_loc_conf_t *clcf, ngx_http_cms_proxy_loc_conf_t *plcf);
 char *ngx_http_cms_proxy_expand(ngx_conf_t *cf,
     ngx_http_cms_proxy_loc_conf_t *location,
     ngx_http_cms_proxy_route_t *route);
+ngx_int_t ngx_http_cms_proxy_build_routed(ngx_conf_t *cf,
+    ngx_http_core_loc_conf_t *clcf, ngx_http_cms_proxy_loc_conf_t *plcf);
 
 /* ngx_http_cms_proxy_targets.c */
 
@@ -199,6 +219,8 @@ ngx_http_cms_proxy_ctx_t *ngx_http_cms_proxy_get_ctx(ngx_http_request_t *r);
 ngx_table_elt_t *ngx_http_cms_proxy_next_header(ngx_list_part_t **part,
     ngx_uint_t *i, ngx_str_t *name);
 
+ngx_uint_t ngx_http_cms_proxy_is_header(ngx_table_elt_t *h, ngx_str_t *name);
+
 /* whether there is one Upgrade header, and it says just "websocket" */
 
 ngx_uint_t ngx_http_cms_proxy_is_websocket(ngx_list_t *headers);
@@ -206,7 +228,6 @@ ngx_uint_t ngx_http_cms_proxy_is_websocket(ngx_list_t *headers);
 /* ngx_http_cms_proxy_log.c */
 
 ngx_int_t ngx_http_cms_proxy_init_module(ngx_cycle_t *cycle);
-ngx_int_t ngx_http_cms_proxy_post_read_handler(ngx_http_request_t *r);
 
 /* ngx_http_cms_proxy_variables.c */
 

@@ -19,7 +19,8 @@ extern ngx_module_t  ngx_http_proxy_module;
 
 #define NGX_HTTP_CMS_PROXY_TLS       1    /* only where tls is on */
 #define NGX_HTTP_CMS_PROXY_VERIFY    2    /* only where it is verified */
-#define NGX_HTTP_CMS_PROXY_INSIDE    4    /* only with upstream_host internal */
+#define NGX_HTTP_CMS_PROXY_CA        4    /* the CA file must be there */
+#define NGX_HTTP_CMS_PROXY_INSIDE    8    /* only with upstream_host internal */
 
 
 typedef struct {
@@ -33,23 +34,29 @@ static char *ngx_http_cms_proxy_stock_directive(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 static char *ngx_http_cms_proxy_block_directive(ngx_conf_t *cf,
     ngx_command_t *stock);
-static char *ngx_http_cms_proxy_apply_list(ngx_conf_t *cf, ngx_array_t *list,
-    ngx_array_t *prior);
+static ngx_int_t ngx_http_cms_proxy_apply_above(ngx_conf_t *cf,
+    ngx_http_cms_proxy_loc_conf_t *above,
+    ngx_http_cms_proxy_loc_conf_t *location,
+    ngx_http_cms_proxy_srv_conf_t *wb);
 static char *ngx_http_cms_proxy_apply_default(ngx_conf_t *cf,
     ngx_http_cms_proxy_default_t *def, ngx_http_cms_proxy_srv_conf_t *wb,
     ngx_http_cms_proxy_loc_conf_t *location);
 static char *ngx_http_cms_proxy_apply(ngx_conf_t *cf,
     ngx_http_cms_proxy_directive_t *d);
 static ngx_uint_t ngx_http_cms_proxy_is_set(ngx_array_t *list,
-    ngx_command_t *cmd, ngx_array_t *args);
-static ngx_uint_t ngx_http_cms_proxy_is_header(ngx_command_t *cmd);
+    ngx_http_cms_proxy_directive_t *d);
+static ngx_uint_t ngx_http_cms_proxy_is_default(
+    ngx_http_cms_proxy_directive_t *d);
+static ngx_uint_t ngx_http_cms_proxy_adds_up(ngx_command_t *cmd);
 static ngx_str_t ngx_http_cms_proxy_default_arg(
     ngx_http_cms_proxy_srv_conf_t *wb, char *arg);
+static char *ngx_http_cms_proxy_check_ca(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb);
 
 
 /*
- * What a location with cms_proxy has unless it or the web bridge's block says
- * otherwise.  "https:", "verify" and "ca" stand for the web bridge's own.
+ * What a location with cms_proxy has unless something closer says otherwise.
+ * "https:", "name", "verify" and "ca" stand for the web bridge's own.
  */
 
 static ngx_http_cms_proxy_default_t  ngx_http_cms_proxy_defaults[] = {
@@ -65,23 +72,51 @@ static ngx_http_cms_proxy_default_t  ngx_http_cms_proxy_defaults[] = {
     { "proxy_set_header", { "Upgrade", "$cms_upgrade" }, 0 },
     { "proxy_set_header", { "Connection", "$cms_connection" }, 0 },
 
-    /* what the client sent under these names is dropped */
+    /* RFC 8586: so that a request that comes round again is known */
+    { "proxy_set_header", { "CDN-Loop", "$cms_loop" }, 0 },
+
+    /* what the client sent under these names is replaced ... */
     { "proxy_set_header", { "X-Forwarded-For", "$remote_addr" }, 0 },
     { "proxy_set_header", { "X-Forwarded-Host", "$cms_guest_uri" }, 0 },
     { "proxy_set_header", { "X-Forwarded-Port", "$server_port" }, 0 },
     { "proxy_set_header", { "X-Forwarded-Proto", "$scheme" }, 0 },
     { "proxy_set_header", { "X-Real-IP", "$remote_addr" }, 0 },
+
+    /* ... or dropped: claims about the client and the way here, ... */
     { "proxy_set_header", { "Forwarded", "" }, 0 },
+    { "proxy_set_header", { "X-Forwarded", "" }, 0 },
+    { "proxy_set_header", { "X-Forwarded-By", "" }, 0 },
+    { "proxy_set_header", { "X-Forwarded-Prefix", "" }, 0 },
+    { "proxy_set_header", { "X-Forwarded-Scheme", "" }, 0 },
+    { "proxy_set_header", { "X-Forwarded-Server", "" }, 0 },
+    { "proxy_set_header", { "X-Forwarded-Ssl", "" }, 0 },
+    { "proxy_set_header", { "X-Client-IP", "" }, 0 },
+    { "proxy_set_header", { "X-Cluster-Client-IP", "" }, 0 },
+    { "proxy_set_header", { "True-Client-IP", "" }, 0 },
+
+    /* ... and ways around the gate's method, path and upgrade */
+    { "proxy_set_header", { "X-HTTP-Method", "" }, 0 },
+    { "proxy_set_header", { "X-HTTP-Method-Override", "" }, 0 },
+    { "proxy_set_header", { "X-Method-Override", "" }, 0 },
+    { "proxy_set_header", { "X-Original-URL", "" }, 0 },
+    { "proxy_set_header", { "X-Rewrite-URL", "" }, 0 },
     { "proxy_set_header", { "HTTP2-Settings", "" }, 0 },
+    { "proxy_set_header", { "Proxy", "" }, 0 },
+
+    /* inside's other ports are not for guests */
+    { "proxy_hide_header", { "Alt-Svc", NULL }, 0 },
 
     { "proxy_set_header", { "Origin", "$cms_origin" },
       NGX_HTTP_CMS_PROXY_INSIDE },
     { "proxy_set_header", { "Referer", "$cms_referer" },
       NGX_HTTP_CMS_PROXY_INSIDE },
 
+    /* hash: these are more names than nginx's default size is made for */
+    { "proxy_headers_hash_max_size", { "2048", NULL }, 0 },
+    { "proxy_headers_hash_bucket_size", { "128", NULL }, 0 },
+
     { "proxy_ssl_server_name", { "on", NULL }, NGX_HTTP_CMS_PROXY_TLS },
-    { "proxy_ssl_name", { "$cms_upstream_host", NULL },
-      NGX_HTTP_CMS_PROXY_TLS },
+    { "proxy_ssl_name", { "name", NULL }, NGX_HTTP_CMS_PROXY_TLS },
     { "proxy_ssl_session_reuse", { "on", NULL }, NGX_HTTP_CMS_PROXY_TLS },
     { "proxy_ssl_protocols", { "TLSv1.2", "TLSv1.3" },
       NGX_HTTP_CMS_PROXY_TLS },
@@ -90,7 +125,7 @@ static ngx_http_cms_proxy_default_t  ngx_http_cms_proxy_defaults[] = {
     /* nginx's 1 allows no intermediate but one */
     { "proxy_ssl_verify_depth", { "4", NULL }, NGX_HTTP_CMS_PROXY_VERIFY },
     { "proxy_ssl_trusted_certificate", { "ca", NULL },
-      NGX_HTTP_CMS_PROXY_VERIFY },
+      NGX_HTTP_CMS_PROXY_VERIFY|NGX_HTTP_CMS_PROXY_CA },
 
     { NULL, { NULL, NULL }, 0 }
 };
@@ -190,20 +225,9 @@ ngx_http_cms_proxy_stock_directive(ngx_conf_t *cf, ngx_command_t *cmd,
         return ngx_http_cms_proxy_block_directive(cf, stock);
     }
 
-    if (cf->cmd_type == NGX_HTTP_LOC_CONF) {
-
-        if (plcf->directives == NULL) {
-            plcf->directives = ngx_array_create(cf->pool, 4,
-                                      sizeof(ngx_http_cms_proxy_directive_t));
-            if (plcf->directives == NULL) {
-                return NGX_CONF_ERROR;
-            }
-        }
-
-        rv = ngx_http_cms_proxy_record(cf, plcf->directives, stock);
-        if (rv != NGX_CONF_OK) {
-            return rv;
-        }
+    rv = ngx_http_cms_proxy_record(cf, &plcf->directives, stock);
+    if (rv != NGX_CONF_OK) {
+        return rv;
     }
 
     confp = *(void **) ((char *) cf->ctx + stock->conf);
@@ -270,59 +294,91 @@ ngx_http_cms_proxy_record(ngx_conf_t *cf, ngx_array_t *list,
 }
 
 
-/* gives a hidden location its proxy configuration; cf->ctx is that location */
+/* cms_proxy must be what answers for its location */
+
+char *
+ngx_http_cms_proxy_check_location(ngx_conf_t *cf,
+    ngx_http_core_loc_conf_t *clcf, ngx_http_cms_proxy_loc_conf_t *plcf)
+{
+    ngx_uint_t                       i;
+    ngx_http_cms_proxy_directive_t  *d;
+
+    d = plcf->directives.elts;
+
+    for (i = 0; i < plcf->directives.nelts; i++) {
+        if (ngx_strcmp(d[i].cmd->name.data, "proxy_pass") == 0) {
+            return ngx_http_cms_proxy_conf_error(cf, &d[i].where,
+                       "\"proxy_pass\" beside \"cms_proxy\" in one location");
+        }
+    }
+
+    if (clcf->handler != ngx_http_cms_proxy_handler) {
+        return ngx_http_cms_proxy_conf_error(cf, &plcf->where,
+                   "\"cms_proxy\" is not the only handler of its location");
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/*
+ * Gives a hidden location its proxy configuration; cf->ctx is that location.
+ * The order of precedence: the location, the web bridge's block, the server
+ * and http levels, our defaults.  Values are inherited from the levels above
+ * as always; lines that add up are not, once a location has its own, so all
+ * of them are set here.
+ */
 
 char *
 ngx_http_cms_proxy_expand(ngx_conf_t *cf,
     ngx_http_cms_proxy_loc_conf_t *location, ngx_http_cms_proxy_route_t *route)
 {
-    char                            *rv;
     ngx_uint_t                       i;
     ngx_http_cms_proxy_default_t    *def;
+    ngx_http_cms_proxy_srv_conf_t   *wb;
+    ngx_http_cms_proxy_loc_conf_t   *above;
     ngx_http_cms_proxy_directive_t  *d;
 
-    if (route->webbridge == NULL) {
-        return "has no cms_webbridge";
-    }
+    wb = route->webbridge;
 
-    /*
-     * Values are inherited from the location, header lists are not, since
-     * this location gets its own.
-     */
+    d = location->directives.elts;
 
-    if (location->directives) {
-        d = location->directives->elts;
+    for (i = 0; i < location->directives.nelts; i++) {
 
-        for (i = 0; i < location->directives->nelts; i++) {
-
-            if (ngx_strcmp(d[i].cmd->name.data, "proxy_pass") == 0) {
-                return ngx_http_cms_proxy_conf_error(cf, &d[i].where,
-                           "\"proxy_pass\" beside \"cms_proxy\" in one "
-                           "location");
-            }
-
-            if (!ngx_http_cms_proxy_is_header(d[i].cmd)) {
-                continue;
-            }
-
-            rv = ngx_http_cms_proxy_apply(cf, &d[i]);
-            if (rv != NGX_CONF_OK) {
-                return rv;
-            }
+        if (ngx_http_cms_proxy_adds_up(d[i].cmd)
+            && ngx_http_cms_proxy_apply(cf, &d[i]) != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
         }
     }
 
-    rv = ngx_http_cms_proxy_apply_list(cf, &route->webbridge->directives,
-                                       location->directives);
-    if (rv != NGX_CONF_OK) {
-        return rv;
+    d = wb->directives.elts;
+
+    for (i = 0; i < wb->directives.nelts; i++) {
+
+        if (!ngx_http_cms_proxy_is_set(&location->directives, &d[i])
+            && ngx_http_cms_proxy_apply(cf, &d[i]) != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
     }
 
     for (def = ngx_http_cms_proxy_defaults; def->name; def++) {
-        rv = ngx_http_cms_proxy_apply_default(cf, def, route->webbridge,
-                                              location);
-        if (rv != NGX_CONF_OK) {
-            return rv;
+
+        if (ngx_http_cms_proxy_apply_default(cf, def, wb, location)
+            != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    /* of the levels above: the nearest that has such lines, as in nginx */
+
+    for (above = location->parent; above; above = above->parent) {
+        if (ngx_http_cms_proxy_apply_above(cf, above, location, wb)
+            != NGX_DECLINED)
+        {
+            break;
         }
     }
 
@@ -330,31 +386,44 @@ ngx_http_cms_proxy_expand(ngx_conf_t *cf,
 }
 
 
-/* the directives of the block that the location does not set itself */
+/*
+ * Headers set for a whole server go inside as well, but for those that we
+ * set: a server's "proxy_set_header Host $http_host" was not meant for this.
+ */
 
-static char *
-ngx_http_cms_proxy_apply_list(ngx_conf_t *cf, ngx_array_t *list,
-    ngx_array_t *prior)
+static ngx_int_t
+ngx_http_cms_proxy_apply_above(ngx_conf_t *cf,
+    ngx_http_cms_proxy_loc_conf_t *above,
+    ngx_http_cms_proxy_loc_conf_t *location, ngx_http_cms_proxy_srv_conf_t *wb)
 {
-    char                            *rv;
+    ngx_int_t                        rc;
     ngx_uint_t                       i;
     ngx_http_cms_proxy_directive_t  *d;
 
-    d = list->elts;
+    rc = NGX_DECLINED;
+    d = above->directives.elts;
 
-    for (i = 0; i < list->nelts; i++) {
+    for (i = 0; i < above->directives.nelts; i++) {
 
-        if (ngx_http_cms_proxy_is_set(prior, d[i].cmd, d[i].args)) {
+        if (!ngx_http_cms_proxy_adds_up(d[i].cmd)) {
             continue;
         }
 
-        rv = ngx_http_cms_proxy_apply(cf, &d[i]);
-        if (rv != NGX_CONF_OK) {
-            return rv;
+        rc = NGX_OK;
+
+        if (ngx_http_cms_proxy_is_set(&location->directives, &d[i])
+            || ngx_http_cms_proxy_is_set(&wb->directives, &d[i])
+            || ngx_http_cms_proxy_is_default(&d[i]))
+        {
+            continue;
+        }
+
+        if (ngx_http_cms_proxy_apply(cf, &d[i]) != NGX_CONF_OK) {
+            return NGX_ERROR;
         }
     }
 
-    return NGX_CONF_OK;
+    return rc;
 }
 
 
@@ -365,6 +434,7 @@ ngx_http_cms_proxy_apply_default(ngx_conf_t *cf,
 {
     ngx_str_t                       *value;
     ngx_uint_t                       i;
+    ngx_http_cms_proxy_loc_conf_t   *level;
     ngx_http_cms_proxy_directive_t   d;
 
     if (((def->when & NGX_HTTP_CMS_PROXY_TLS) && !wb->tls)
@@ -396,17 +466,27 @@ ngx_http_cms_proxy_apply_default(ngx_conf_t *cf,
 
     for (i = 0; i < 2 && def->args[i]; i++) {
         value = ngx_array_push(d.args);
-
         *value = ngx_http_cms_proxy_default_arg(wb, def->args[i]);
-        if (value->data == NULL) {
-            return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_cms_proxy_is_set(&location->directives, &d)
+        || ngx_http_cms_proxy_is_set(&wb->directives, &d))
+    {
+        return NGX_CONF_OK;
+    }
+
+    if (!ngx_http_cms_proxy_adds_up(d.cmd)) {
+        for (level = location->parent; level; level = level->parent) {
+            if (ngx_http_cms_proxy_is_set(&level->directives, &d)) {
+                return NGX_CONF_OK;
+            }
         }
     }
 
-    if (ngx_http_cms_proxy_is_set(location->directives, d.cmd, d.args)
-        || ngx_http_cms_proxy_is_set(&wb->directives, d.cmd, d.args))
+    if (def->when & NGX_HTTP_CMS_PROXY_CA
+        && ngx_http_cms_proxy_check_ca(cf, wb) != NGX_CONF_OK)
     {
-        return NGX_CONF_OK;
+        return NGX_CONF_ERROR;
     }
 
     return ngx_http_cms_proxy_apply(cf, &d);
@@ -420,6 +500,10 @@ ngx_http_cms_proxy_default_arg(ngx_http_cms_proxy_srv_conf_t *wb, char *arg)
 
     if (ngx_strcmp(arg, "https:") == 0) {
         return wb->url;
+    }
+
+    if (ngx_strcmp(arg, "name") == 0) {
+        return wb->ssl_name;
     }
 
     if (ngx_strcmp(arg, "ca") == 0) {
@@ -487,34 +571,29 @@ ngx_http_cms_proxy_apply(ngx_conf_t *cf, ngx_http_cms_proxy_directive_t *d)
 }
 
 
-/* whether the list has this directive; of header lines, for this header */
+/* whether the list has this directive; of lines that add up, for this name */
 
 static ngx_uint_t
-ngx_http_cms_proxy_is_set(ngx_array_t *list, ngx_command_t *cmd,
-    ngx_array_t *args)
+ngx_http_cms_proxy_is_set(ngx_array_t *list, ngx_http_cms_proxy_directive_t *d)
 {
     ngx_str_t                       *value, *other;
     ngx_uint_t                       i;
-    ngx_http_cms_proxy_directive_t  *d;
+    ngx_http_cms_proxy_directive_t  *set;
 
-    if (list == NULL) {
-        return 0;
-    }
-
-    d = list->elts;
-    value = args->elts;
+    set = list->elts;
+    value = d->args->elts;
 
     for (i = 0; i < list->nelts; i++) {
 
-        if (d[i].cmd != cmd) {
+        if (set[i].cmd != d->cmd) {
             continue;
         }
 
-        if (!ngx_http_cms_proxy_is_header(cmd)) {
+        if (!ngx_http_cms_proxy_adds_up(d->cmd)) {
             return 1;
         }
 
-        other = d[i].args->elts;
+        other = set[i].args->elts;
 
         if (other[1].len == value[1].len
             && ngx_strncasecmp(other[1].data, value[1].data, value[1].len)
@@ -529,7 +608,98 @@ ngx_http_cms_proxy_is_set(ngx_array_t *list, ngx_command_t *cmd,
 
 
 static ngx_uint_t
-ngx_http_cms_proxy_is_header(ngx_command_t *cmd)
+ngx_http_cms_proxy_is_default(ngx_http_cms_proxy_directive_t *d)
 {
-    return ngx_strcmp(cmd->name.data, "proxy_set_header") == 0;
+    ngx_str_t                     *value;
+    ngx_http_cms_proxy_default_t  *def;
+
+    value = d->args->elts;
+
+    for (def = ngx_http_cms_proxy_defaults; def->name; def++) {
+        if (ngx_strcmp(def->name, d->cmd->name.data) == 0
+            && ngx_strcasecmp((u_char *) def->args[0], value[1].data) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* several of one name, told apart by their first argument, hold together */
+
+static ngx_uint_t
+ngx_http_cms_proxy_adds_up(ngx_command_t *cmd)
+{
+    return ngx_strcmp(cmd->name.data, "proxy_set_header") == 0
+           || ngx_strcmp(cmd->name.data, "proxy_hide_header") == 0;
+}
+
+
+/* nginx would say that it cannot be loaded, but not which line wants it */
+
+static char *
+ngx_http_cms_proxy_check_ca(ngx_conf_t *cf, ngx_http_cms_proxy_srv_conf_t *wb)
+{
+    ngx_fd_t   fd;
+    ngx_str_t  name;
+
+    name = wb->trusted_certificate;
+
+    if (ngx_conf_full_name(cf->cycle, &name, 1) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    fd = ngx_open_file(name.data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+
+    if (fd == NGX_INVALID_FILE) {
+        return ngx_http_cms_proxy_conf_error(cf, &wb->where,
+                   "cannot read the trusted_certificate \"%V\" of "
+                   "cms_webbridge \"%V\" (%d: %s)",
+                   &name, &wb->name, (int) ngx_errno, strerror(ngx_errno));
+    }
+
+    (void) ngx_close_file(fd);
+
+    return NGX_CONF_OK;
+}
+
+
+/*
+ * Everything is merged: for each route the location's own configuration with
+ * the proxy part of the hidden location.  So an "if" block's settings hold.
+ */
+
+ngx_int_t
+ngx_http_cms_proxy_build_routed(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf,
+    ngx_http_cms_proxy_loc_conf_t *plcf)
+{
+    void                        **loc_conf;
+    ngx_uint_t                    i, proxy;
+    ngx_http_cms_proxy_route_t   *route;
+
+    route = plcf->routes->elts;
+    proxy = ngx_http_proxy_module.ctx_index;
+
+    plcf->routed = ngx_palloc(cf->pool, plcf->routes->nelts * sizeof(void **));
+    if (plcf->routed == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < plcf->routes->nelts; i++) {
+
+        loc_conf = ngx_palloc(cf->pool, ngx_http_max_module * sizeof(void *));
+        if (loc_conf == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(loc_conf, clcf->loc_conf,
+                   ngx_http_max_module * sizeof(void *));
+        loc_conf[proxy] = route[i].hidden[proxy];
+
+        plcf->routed[i] = loc_conf;
+    }
+
+    return NGX_OK;
 }

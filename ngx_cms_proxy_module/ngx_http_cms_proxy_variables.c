@@ -10,7 +10,7 @@
  *   $cms_request         the request line, every query value but the call ID
  *                        masked
  *   $cms_refusal         why the gate refused the request
- *   $cms_upgrade, $cms_connection, $cms_origin, $cms_referer
+ *   $cms_upgrade, $cms_connection, $cms_loop, $cms_origin, $cms_referer
  *                        headers as they go inside
  *
  * All but $cms_request are empty ("-" in a log) where they do not apply.
@@ -31,6 +31,8 @@ static ngx_int_t ngx_http_cms_proxy_call_id_variable(ngx_http_request_t *r,
 static ngx_int_t ngx_http_cms_proxy_request_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_cms_proxy_upgrade_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_cms_proxy_loop_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_cms_proxy_own_url_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
@@ -82,6 +84,9 @@ static ngx_http_variable_t  ngx_http_cms_proxy_variables[] = {
     { ngx_string("cms_connection"), NULL,
       ngx_http_cms_proxy_upgrade_variable,
       (uintptr_t) "upgrade", NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("cms_loop"), NULL,
+      ngx_http_cms_proxy_loop_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("cms_origin"), NULL,
       ngx_http_cms_proxy_own_url_variable,
@@ -260,6 +265,36 @@ ngx_http_cms_proxy_upgrade_variable(ngx_http_request_t *r,
     if (ctx && ctx->websocket) {
         value.data = (u_char *) data;
         value.len = ngx_strlen(value.data);
+    }
+
+    ngx_http_cms_proxy_set_value(v, &value);
+
+    return NGX_OK;
+}
+
+
+/* CDN-Loop: whom the request came through, and us */
+
+static ngx_int_t
+ngx_http_cms_proxy_loop_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                  value;
+    ngx_http_cms_proxy_ctx_t  *ctx;
+
+    ctx = ngx_http_cms_proxy_get_ctx(r);
+
+    ngx_str_set(&value, NGX_HTTP_CMS_PROXY_CDN_ID);
+
+    if (ctx && ctx->loop && ctx->loop->len) {
+        value.len = ctx->loop->len + sizeof(", " NGX_HTTP_CMS_PROXY_CDN_ID) - 1;
+
+        value.data = ngx_pnalloc(r->pool, value.len);
+        if (value.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_sprintf(value.data, "%V, " NGX_HTTP_CMS_PROXY_CDN_ID, ctx->loop);
     }
 
     ngx_http_cms_proxy_set_value(v, &value);

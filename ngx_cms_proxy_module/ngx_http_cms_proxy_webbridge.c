@@ -19,8 +19,6 @@ typedef struct {
 
 static char *ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
-static char *ngx_http_cms_proxy_check_ca(ngx_conf_t *cf,
-    ngx_http_cms_proxy_srv_conf_t *wb);
 static char *ngx_http_cms_proxy_upstream_default(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb, char *name, ngx_str_t *first,
     char *second);
@@ -171,6 +169,9 @@ static char *
 ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb)
 {
+    u_char                     *p, size[NGX_INT_T_LEN + 2];
+    ngx_http_cms_proxy_name_t  *uri;
+
     static ngx_str_t  connections = ngx_string("64");
 
     if (wb->guest_uris.nelts == 0) {
@@ -179,13 +180,18 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
                    "the name that guests type", &wb->name);
     }
 
-    if (wb->guest_uris.nelts + wb->internal_uris.nelts + wb->domains.nelts
-        > CMS_REWRITE_MAPPINGS_MAX)
+    if (wb->internal_uris.nelts + wb->domains.nelts > CMS_REWRITE_MAPPINGS_MAX)
     {
         return ngx_http_cms_proxy_conf_error(cf, &wb->where,
-                   "cms_webbridge \"%V\" has more than %d names in guest_uri, "
+                   "cms_webbridge \"%V\" has more than %d names in "
                    "internal_uri and domain together", &wb->name,
                    CMS_REWRITE_MAPPINGS_MAX);
+    }
+
+    if (wb->websocket_timeout == 0) {
+        return ngx_http_cms_proxy_conf_error(cf, &wb->where,
+                   "websocket_timeout of cms_webbridge \"%V\" must be more "
+                   "than 0", &wb->name);
     }
 
     ngx_conf_init_value(wb->tls, 1);
@@ -195,12 +201,6 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
 
     if (wb->trusted_certificate.data == NULL) {
         ngx_str_set(&wb->trusted_certificate, NGX_HTTP_CMS_PROXY_CA_BUNDLE);
-    }
-
-    if (wb->tls && wb->verify
-        && ngx_http_cms_proxy_check_ca(cf, wb) != NGX_CONF_OK)
-    {
-        return NGX_CONF_ERROR;
     }
 
     if (wb->methods == 0) {
@@ -215,6 +215,15 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
                    "cms_webbridge \"%V\" has \"upstream_host internal\" "
                    "but no internal_uri", &wb->name);
     }
+
+    /*
+     * One name for all of its guest URIs: connections and TLS sessions are
+     * shared among them.
+     */
+
+    uri = (wb->upstream_host == NGX_HTTP_CMS_PROXY_INTERNAL)
+          ? wb->internal_uris.elts : wb->guest_uris.elts;
+    wb->ssl_name = uri->host;
 
     wb->url.data = ngx_pnalloc(cf->pool, sizeof("https://") - 1
                                          + wb->name.len);
@@ -236,11 +245,14 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
 
 #if (NGX_HTTP_UPSTREAM_ZONE)
 
-    /* a URL is a zone name that nobody else has */
+    /* a URL is a zone name that nobody else has; a server needs some 5k */
+
+    p = ngx_sprintf(size, "%uik", 256 + 8 * wb->upstream->servers->nelts);
+    *p = '\0';
 
     if (wb->upstream->shm_zone == NULL
         && ngx_http_cms_proxy_upstream_default(cf, wb, "zone", &wb->url,
-                                               "256k")
+                                               (char *) size)
            != NGX_CONF_OK)
     {
         return NGX_CONF_ERROR;
@@ -250,34 +262,6 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
 
     return ngx_http_cms_proxy_upstream_default(cf, wb, "keepalive",
                                                &connections, NULL);
-}
-
-
-/* nginx would say that it cannot be loaded, but not which line wants it */
-
-static char *
-ngx_http_cms_proxy_check_ca(ngx_conf_t *cf, ngx_http_cms_proxy_srv_conf_t *wb)
-{
-    ngx_fd_t  fd;
-
-    if (ngx_conf_full_name(cf->cycle, &wb->trusted_certificate, 1) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    fd = ngx_open_file(wb->trusted_certificate.data, NGX_FILE_RDONLY,
-                       NGX_FILE_OPEN, 0);
-
-    if (fd == NGX_INVALID_FILE) {
-        return ngx_http_cms_proxy_conf_error(cf, &wb->where,
-                   "cannot read the trusted_certificate \"%V\" of "
-                   "cms_webbridge \"%V\" (%d: %s)",
-                   &wb->trusted_certificate, &wb->name, (int) ngx_errno,
-                   strerror(ngx_errno));
-    }
-
-    (void) ngx_close_file(fd);
-
-    return NGX_CONF_OK;
 }
 
 
