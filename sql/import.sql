@@ -11,6 +11,9 @@
 -- people know which. So does a view or foreign key that somebody hung on
 -- coturn's tables. A table with columns that no coturn reads today stays, as
 -- NAME_before_cms_edge.
+--
+-- The tables may be anybody's, and who installs may be superuser: nothing is
+-- read that could run their owner's code (foreign_code below).
 
 create temporary table turn_found (
     old_schema name,
@@ -56,7 +59,7 @@ returns text language sql as $$
             when a.atttypid in ('int4'::regtype, 'int8'::regtype)
                 then format('coalesce(%I, %s) as %1$I', c, d)
             else format('coalesce(%I::text, %s) as %1$I', c, d)
-        end, ', ' order by place) || format(' from %s', old)
+        end, ', ' order by place) || format(' from only %s', old)
     from unnest(columns, defaults) with ordinality as t (c, d, place)
     left join pg_attribute a on a.attrelid = old and a.attname = t.c
         and a.attnum > 0 and not a.attisdropped
@@ -79,6 +82,51 @@ returns bigint language sql as $$
     where attrelid = old and attnum > 0 and not attisdropped
         and attname <> all (columns)
 $$;
+
+-- What of a table's owner would run, with the installer's rights, if the table
+-- were read: the cast of a column's type, and, when the query is planned, the
+-- expressions of indexes and statistics. Null if nothing would.
+create function pg_temp.foreign_code(old regclass, columns text[])
+returns text language sql as $$
+    select format('column %s is of type %s', attname, atttypid::regtype)
+    from pg_attribute
+    where attrelid = old and attname = any (columns) and atttypid not in
+        ('varchar'::regtype, 'bpchar'::regtype, 'text'::regtype,
+            'int4'::regtype, 'int8'::regtype)
+    union all
+    select format('index %s has an expression or a condition',
+        indexrelid::regclass)
+    from pg_index
+    where indrelid = old and (indexprs is not null or indpred is not null)
+    union all
+    select format('statistics %s.%I are of an expression',
+        stxnamespace::regnamespace, stxname)
+    from pg_statistic_ext where stxrelid = old and 'e' = any (stxkind)
+    limit 1
+$$;
+
+-- Locks an old table, lest it becomes another one, and looks what it is.
+create function pg_temp.lock_table(old regclass, columns text[])
+returns void language plpgsql as $$
+declare
+    fault text;
+begin
+    execute format('lock table only %s in access exclusive mode', old);
+    -- The name may have been another table's by then.
+    if not exists (select from pg_locks where pid = pg_backend_pid()
+        and relation = old and mode = 'AccessExclusiveLock')
+    then
+        raise exception 'table % was renamed meanwhile', old
+            using hint = 'Install again. Nothing has been changed.';
+    end if;
+    fault := pg_temp.foreign_code(old, columns);
+    if fault is not null then
+        raise exception 'table % is not as coturn makes it: %', old, fault
+            using hint = 'Code of its owner could run with your rights. Put '
+                'that right or drop it, then install again. Nothing has been '
+                'changed.';
+    end if;
+end $$;
 
 -- Peer rows come over as coturn has them, also those it does not understand.
 create function pg_temp.import_peers(rows text, allowed boolean)
@@ -189,7 +237,7 @@ begin
                 '%', old.id, pg_temp.missing_column(old.id, t.required);
             continue;
         end if;
-        execute format('lock table %s in access exclusive mode', old.id);
+        perform pg_temp.lock_table(old.id, t.columns);
         perform pg_temp.import_table(old.id, t);
         execute format('analyze turn.%I', t.new_name);
         insert into turn_found values (old.nspname, old.relname,

@@ -8,6 +8,10 @@
 -- Everything happens in one transaction. Running it again is harmless: it
 -- brings an older cms-edge up to date and changes nothing in a current one.
 -- Over an existing coturn database every row is kept; import.sql says how.
+-- Whoever ran it first owns schema turn: the same role runs it again.
+--
+-- A database restored from pg_dump lacks one thing, for pg_dump leaves it out:
+-- the search_path of turn_server and turn_admin. Running this again sets it.
 --
 -- Afterwards (more in roles.sql):
 --
@@ -37,10 +41,13 @@
 
 begin;
 
--- Where coturn's tables may be: what the caller's connection would find.
-select set_config('turn_install.schemas', current_schemas(false)::text, true)
+-- Where coturn's tables may be: what the caller's connection would find. That
+-- search_path may lead to anybody's functions, so nothing is left to it.
+select pg_catalog.set_config('turn_install.schemas',
+    pg_catalog.current_schemas(false)::pg_catalog.text, true)
 \g /dev/null
 set local search_path = pg_catalog, pg_temp;
+set local row_security = off;
 set local client_min_messages = warning;
 set local client_encoding = 'UTF8';
 set local lock_timeout = '60s';

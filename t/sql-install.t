@@ -140,7 +140,9 @@ subtest 'a backup, restored' => sub {
     is($pg->psql("set search_path = turn; select name from turnusers_lt",
         db => $restored, user => 'turn_server'), 'a', 'and works');
     $pg->install($restored);
-    is(dump_of($restored), dump_of($db), 'installing over it is harmless');
+    is(dump_of($restored), dump_of($db), 'installing over it is harmless,');
+    is($pg->psql('select name from turnusers_lt', db => $restored,
+        user => 'turn_server'), 'a', 'and sets the search_path again');
 };
 
 subtest 'a database of any name' => sub {
@@ -158,9 +160,11 @@ subtest 'the database of a coturn that runs: every row is kept' => sub {
         . 'grant select, insert, update, delete on turnusers_lt to oldadmin',
         db => $db);
     my $before = coturn_rows($db);
-    my $out = $pg->install($db);
-    is($out, "cms-edge: schema turn is ready in database $db\n",
-        'without a warning');
+    my @said = split /\n/, $pg->install($db);
+    is(pop @said, "cms-edge: schema turn is ready in database $db",
+        'says that it is ready,');
+    is_deeply([grep { !/(oldadmin|oldturn) keeps its rights|^HINT/ } @said],
+        [], 'and warns of nothing but those who keep their rights');
 
     my $denied = delete $before->{denied_peer_ip};
     my $after = coturn_rows($db, search_path => 'turn');
