@@ -17,7 +17,7 @@ from turn.credential
 where (enabled
         and (valid_from is null or valid_from <= now())
         and (valid_until is null or valid_until > now()))
-    or (select current_setting('is_superuser') = 'off'
+    or (current_setting('is_superuser') = 'off'
         and pg_has_role('turn_admin', 'usage'));
 
 create or replace view turn.turn_secret with (security_barrier) as
