@@ -18,7 +18,7 @@
 create temporary table turn_found (
     old_schema name,
     old_name   name,
-    owner      name,
+    owner      oid,
     acl        aclitem[]
 ) on commit drop;
 
@@ -51,7 +51,7 @@ insert into turn_target values
     '{name,realm,password}', array['null', 'null', 'null']);
 
 -- `select` that reads an old table, of whatever age, as coturn reads it today.
-create function pg_temp.select_old(
+create or replace function pg_temp.select_old(
     old regclass, columns text[], defaults text[])
 returns text language sql as $$
     select 'select ' || string_agg(case
@@ -66,7 +66,7 @@ returns text language sql as $$
 $$;
 
 -- What a table lacks to be coturn's; null if nothing.
-create function pg_temp.missing_column(old regclass, required text[])
+create or replace function pg_temp.missing_column(old regclass, required text[])
 returns text language sql as $$
     select c from unnest(required) as c
     where not exists (select from pg_attribute
@@ -76,7 +76,7 @@ returns text language sql as $$
 $$;
 
 -- The columns of an old table that no coturn reads today.
-create function pg_temp.other_columns(old regclass, columns text[])
+create or replace function pg_temp.other_columns(old regclass, columns text[])
 returns bigint language sql as $$
     select count(*) from pg_attribute
     where attrelid = old and attnum > 0 and not attisdropped
@@ -86,7 +86,7 @@ $$;
 -- What of a table's owner would run, with the installer's rights, if the table
 -- were read: the cast of a column's type, and, when the query is planned, the
 -- expressions of indexes and statistics. Null if nothing would.
-create function pg_temp.foreign_code(old regclass, columns text[])
+create or replace function pg_temp.foreign_code(old regclass, columns text[])
 returns text language sql as $$
     select format('column %s is of type %s', attname, atttypid::regtype)
     from pg_attribute
@@ -106,7 +106,7 @@ returns text language sql as $$
 $$;
 
 -- Locks an old table, lest it becomes another one, and looks what it is.
-create function pg_temp.lock_table(old regclass, columns text[])
+create or replace function pg_temp.lock_table(old regclass, columns text[])
 returns void language plpgsql as $$
 declare
     fault text;
@@ -129,7 +129,7 @@ begin
 end $$;
 
 -- Peer rows come over as coturn has them, also those it does not understand.
-create function pg_temp.import_peers(rows text, allowed boolean)
+create or replace function pg_temp.import_peers(rows text, allowed boolean)
 returns void language plpgsql as $$
 declare
     r record;
@@ -157,7 +157,7 @@ begin
     end loop;
 end $$;
 
-create function pg_temp.import_table(old regclass, t turn_target)
+create or replace function pg_temp.import_table(old regclass, t turn_target)
 returns void language plpgsql as $$
 declare
     rows constant text := pg_temp.select_old(old, t.columns, t.defaults);
@@ -188,7 +188,7 @@ begin
     end if;
 end $$;
 
-create function pg_temp.retire_table(old regclass, t turn_target)
+create or replace function pg_temp.retire_table(old regclass, t turn_target)
 returns void language plpgsql as $$
 declare
     what text;
@@ -241,7 +241,7 @@ begin
         perform pg_temp.import_table(old.id, t);
         execute format('analyze turn.%I', t.new_name);
         insert into turn_found values (old.nspname, old.relname,
-            pg_get_userbyid(old.relowner), old.relacl);
+            old.relowner, old.relacl);
         perform pg_temp.retire_table(old.id, t);
     end loop;
 end $$;

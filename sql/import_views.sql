@@ -9,17 +9,18 @@ declare
     old turn_found;
     right_of record;
 begin
-    for old in select * from turn_found where old_schema <> 'turn' loop
-        execute format('create view %I.%I as select * from turn.%2$I',
-            old.old_schema, old.old_name);
-        execute format('comment on view %I.%I is %L', old.old_schema,
-            old.old_name, 'coturn''s table of old, now in schema turn');
+    for old in select * from turn_found loop
+        if old.old_schema <> 'turn' then
+            execute format('create view %I.%I as select * from turn.%2$I',
+                old.old_schema, old.old_name);
+            execute format('comment on view %I.%I is %L', old.old_schema,
+                old.old_name, 'coturn''s table of old, now in schema turn');
+        end if;
         for right_of in
             select grantee, privilege_type as privilege
-            from aclexplode(coalesce(old.acl,
-                acldefault('r', old.owner::regrole)))
-            where privilege_type
-                in ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
+            from aclexplode(coalesce(old.acl, acldefault('r', old.owner)))
+            where privilege_type in ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
+                and (grantee <> 0 or old.old_schema <> 'turn')
         loop
             execute format('grant %s on %I.%I to %s', right_of.privilege,
                 old.old_schema, old.old_name,
@@ -41,10 +42,10 @@ begin
                 when 0 then 'everybody' else grantee::regrole::text end,
                 string_agg(lower(privilege_type), ', ' order by privilege_type)
             from turn_found
-            join pg_class c on relname = old_name
-                and relnamespace = old_schema::regnamespace,
+            join pg_class c
+                on c.oid = format('%I.%I', old_schema, old_name)::regclass,
                 aclexplode(relacl)
-            where grantee <> relowner and old_schema <> 'turn'
+            where grantee <> relowner
                 and not exists (select from pg_roles
                     where oid = grantee and rolsuper)
             group by c.oid, grantee) as on_view (id, role_name, rights)

@@ -5,7 +5,7 @@
 
 -- What of schema turn belongs neither to its owner nor to a superuser. coturn's
 -- own tables may; import.sql looks at these.
-create function pg_temp.foreign_object(turn oid)
+create or replace function pg_temp.foreign_object(turn oid)
 returns text language sql as $$
     select format('%s belongs to %s',
         pg_describe_object(d.classid, d.objid, 0), r.oid::regrole)

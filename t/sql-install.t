@@ -97,6 +97,9 @@ subtest 'an empty database' => sub {
         'says that it is ready, and nothing else');
     my $first = dump_of($db);
     is($pg->install($db), $out, 'again: says the same');
+    my $twice = "$Edge::Netns::dir/twice.sql";
+    Edge::Process::spew($twice, "\\i $file\n" x 2, 0644);
+    is($pg->run_file($twice, db => $db), $out x 2, 'twice in one session: too');
     is(dump_of($db), $first, 'and changes nothing');
 
     $pg->psql(<<'SQL', db => $db);
@@ -258,6 +261,25 @@ subtest 'coturn tables in a schema of their own' => sub {
     my $after = coturn_rows($db, search_path => 'turn');
     delete $after->{denied_peer_ip};
     is_deeply($after, $before, 'called turn: every row is kept');
+
+    $pg->psql('create role tenant login', db => 'postgres');
+    $db = database("create schema turn; grant usage on schema turn to tenant;
+        set search_path = turn; $coturn $rows
+        alter table turnusers_lt owner to tenant;
+        grant select on turn_secret to tenant");
+    like($pg->install($db), qr/tenant keeps .* on turn.turnusers_lt/,
+        'the installer is told who has rights on them');
+    is($pg->psql('set search_path = turn; select count(*) from turnusers_lt',
+        db => $db, user => 'tenant'), 8, 'whose coturn goes on');
+    is($pg->psql('set search_path = turn; select count(*) from turn_secret',
+        db => $db, user => 'tenant'), 3, 'with all it may read');
+
+    $db = database('create role "Turn-Server" login;
+        create schema "Edge 2"; set search_path = "Edge 2"; ' . "$coturn $rows
+        alter table turnusers_lt owner to \"Turn-Server\"; alter database "
+        . 'db' . ($dbs + 1) . ' set search_path = "Edge 2"');
+    like($pg->install($db), qr/"Turn-Server" keeps .* "Edge 2".turnusers_lt/,
+        'whatever schema and owner are called');
 
     $db = database("create schema edge2; set search_path = edge2; "
         . $coturn . $rows);
