@@ -104,7 +104,11 @@ ngx_http_cms_proxy_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    if (r->headers_out.status == NGX_HTTP_SWITCHING_PROTOCOLS) {
+    /* what the web bridge said: an error_page may have changed our status */
+
+    if (r->upstream->headers_in.status_n == NGX_HTTP_SWITCHING_PROTOCOLS
+        && ctx->refused != r->upstream)
+    {
         rc = ngx_http_cms_proxy_switching(r, ctx);
 
         if (rc != NGX_OK) {
@@ -141,8 +145,16 @@ ngx_http_cms_proxy_switching(ngx_http_request_t *r,
 
         ngx_http_clean_header(r);
 
+        /* the page that says so comes through here as well */
+
+        ctx->refused = r->upstream;
+        r->upstream->upgrade = 0;
+
         return NGX_HTTP_BAD_GATEWAY;
     }
+
+    r->err_status = 0;
+    r->headers_out.status = NGX_HTTP_SWITCHING_PROTOCOLS;
 
     /*
      * From here on the read timeout is how long a WebSocket may be quiet,

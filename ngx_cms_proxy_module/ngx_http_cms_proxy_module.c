@@ -435,6 +435,10 @@ ngx_http_cms_proxy(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     clcf->handler = ngx_http_cms_proxy_handler;
 
+    if (clcf->name.len && clcf->name.data[clcf->name.len - 1] == '/') {
+        clcf->auto_redirect = 1;
+    }
+
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cms_proxy_module);
     mcf->used = 1;
 

@@ -147,6 +147,7 @@ typedef struct {
     ngx_uint_t                       status;      /* 400, 405, 508 if refused */
     ngx_str_t                       *allow;       /* methods, with 405 */
     ngx_str_t                       *loop;        /* CDN-Loop, or NULL */
+    ngx_http_upstream_t             *refused;     /* its 101 was refused */
     unsigned                         websocket:1; /* Upgrade is let through */
     unsigned                         main:1;      /* of a main request */
 } ngx_http_cms_proxy_ctx_t;

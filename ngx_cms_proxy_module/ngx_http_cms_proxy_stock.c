@@ -21,6 +21,7 @@ extern ngx_module_t  ngx_http_proxy_module;
 #define NGX_HTTP_CMS_PROXY_VERIFY    2    /* only where it is verified */
 #define NGX_HTTP_CMS_PROXY_CA        4    /* the CA file must be there */
 #define NGX_HTTP_CMS_PROXY_INSIDE    8    /* only with upstream_host internal */
+#define NGX_HTTP_CMS_PROXY_OPTIONAL  16   /* nginx may be built without it */
 
 
 typedef struct {
@@ -102,6 +103,11 @@ static ngx_http_cms_proxy_default_t  ngx_http_cms_proxy_defaults[] = {
     { "proxy_set_header", { "X-Rewrite-URL", "" }, 0 },
     { "proxy_set_header", { "HTTP2-Settings", "" }, 0 },
     { "proxy_set_header", { "Proxy", "" }, 0 },
+
+    /* the web bridge is told the name, so its pages may depend on it */
+    { "proxy_cache_key",
+      { "$scheme$cms_webbridge$cms_upstream_host$request_uri", NULL },
+      NGX_HTTP_CMS_PROXY_OPTIONAL },
 
     /* inside's other ports are not for guests */
     { "proxy_hide_header", { "Alt-Svc", NULL }, 0 },
@@ -450,6 +456,10 @@ ngx_http_cms_proxy_apply_default(ngx_conf_t *cf,
 
     d.cmd = ngx_http_cms_proxy_stock_command(cf, def->name, NGX_HTTP_LOC_CONF,
                                              NULL);
+    if (d.cmd == NULL && (def->when & NGX_HTTP_CMS_PROXY_OPTIONAL)) {
+        return NGX_CONF_OK;
+    }
+
     if (d.cmd == NULL) {
         return ngx_http_cms_proxy_conf_error(cf, &wb->where,
                    "cms_proxy needs \"%s\", which this nginx does not have",

@@ -130,11 +130,22 @@ ngx_http_cms_proxy_add_target(ngx_conf_t *cf,
     ngx_int_t                    rc;
     ngx_url_t                    u;
     ngx_str_t                   *value;
+    ngx_uint_t                   i;
     ngx_conf_t                   save;
     ngx_conf_file_t              file;
     ngx_http_upstream_server_t  *us;
 
     value = target->args->elts;
+
+    for (i = 2; i < target->args->nelts; i++) {
+        if (ngx_strcmp(value[i].data, "resolve") == 0
+            || ngx_strncmp(value[i].data, "service=", 8) == 0)
+        {
+            return ngx_http_cms_proxy_conf_error(cf, &target->where,
+                       "\"%V\" is not for \"target\", whose names are "
+                       "resolved when nginx starts or is reloaded", &value[i]);
+        }
+    }
 
     ngx_memzero(&u, sizeof(ngx_url_t));
 

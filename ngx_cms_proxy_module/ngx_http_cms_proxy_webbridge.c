@@ -7,6 +7,8 @@
 
 #include "ngx_http_cms_proxy_module.h"
 
+#include <dlfcn.h>
+
 
 #define NGX_HTTP_CMS_PROXY_CA_BUNDLE  "/etc/ssl/certs/ca-certificates.crt"
 
@@ -19,6 +21,10 @@ typedef struct {
 
 static char *ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
+#if (NGX_HTTP_UPSTREAM_ZONE)
+static ngx_uint_t ngx_http_cms_proxy_stock_balancer(
+    ngx_http_upstream_srv_conf_t *uscf);
+#endif
 static char *ngx_http_cms_proxy_upstream_default(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb, char *name, ngx_str_t *first,
     char *second);
@@ -251,6 +257,7 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
     *p = '\0';
 
     if (wb->upstream->shm_zone == NULL
+        && ngx_http_cms_proxy_stock_balancer(wb->upstream)
         && ngx_http_cms_proxy_upstream_default(cf, wb, "zone", &wb->url,
                                                (char *) size)
            != NGX_CONF_OK)
@@ -263,6 +270,30 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
     return ngx_http_cms_proxy_upstream_default(cf, wb, "keepalive",
                                                &connections, NULL);
 }
+
+
+#if (NGX_HTTP_UPSTREAM_ZONE)
+
+/*
+ * A zone takes peers for those of nginx's own balancers; others may keep
+ * something else there.  Those come from another object than nginx.
+ */
+
+static ngx_uint_t
+ngx_http_cms_proxy_stock_balancer(ngx_http_upstream_srv_conf_t *uscf)
+{
+    Dl_info  balancer, stock;
+
+    if (uscf->peer.init_upstream == NULL) {
+        return 1;
+    }
+
+    return dladdr((void *) uscf->peer.init_upstream, &balancer)
+           && dladdr((void *) ngx_http_upstream_init_round_robin, &stock)
+           && balancer.dli_fbase == stock.dli_fbase;
+}
+
+#endif
 
 
 /*

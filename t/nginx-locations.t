@@ -26,9 +26,14 @@ proxy_connect_timeout 7s;
 proxy_set_header X-From-Http yes;
 proxy_set_header X-Forwarded-For from-http;
 cms_webbridge one {
-    guest_uri $guest;
+    guest_uri $guest meet.octavio.test;
     internal_uri $inside;
     target 127.0.0.2:9080;
+    tls off;
+}
+cms_webbridge dead {
+    guest_uri $guest;
+    target 127.0.0.2:9;
     tls off;
 }
 cms_webbridge Loop {
@@ -76,6 +81,20 @@ server {
     location /own-page/ {
         cms_proxy one;
         error_page 400 = \@stock;
+    }
+    location /failover/ {
+        cms_proxy dead;
+        error_page 502 \@spare;
+    }
+    location /failover-200/ {
+        cms_proxy dead;
+        error_page 502 =200 \@spare;
+    }
+    location \@spare { cms_proxy one; }
+    location /cached/ {
+        cms_proxy one;
+        proxy_cache c;
+        proxy_cache_valid 200 1h;
     }
     location \@stock { proxy_pass http://127.0.0.2:9081; }
 }
@@ -163,6 +182,29 @@ like(get('/own-page/x', 'evil.test')->body, qr/^other: /,
     'a refused request can be given to another server');
 ok($edge->wait_access(qr{^/own-page/x \d+ "-" "Host is no guest URI"$}m),
     'and the log still says why it was refused');
+
+for my $failover ('failover', 'failover-200') {
+    my $client = Edge::HttpClient->new(to => '127.0.0.1:80');
+    my $answer = $client->upgrade("/$failover/x", Host => $guest, script(
+        { write => "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n"
+            . "Connection: Upgrade\r\n\r\n" }, { tunnel => 1 }));
+    is($answer && $answer->status, 502,
+        "/$failover/: a spare web bridge cannot open a tunnel either");
+    $client = Edge::HttpClient->new(to => '127.0.0.1:80');
+    $answer = $client->upgrade("/$failover/ws", Host => $guest,
+        script({ websocket => 1 }));
+    is($answer && $answer->status, 101, '... but a WebSocket');
+}
+
+# ---- a cache ----
+
+get('/cached/x', $guest, script(answer(200, "for $guest")));
+is(get('/cached/x', 'meet.octavio.test',
+    script(answer(200, 'for meet')))->body, 'for meet',
+    'a cache does not mix the pages of two guest URIs');
+is(get('/cached/x', $guest)->body, "for $guest", 'but keeps both');
+
+is(get('/if', $guest)->status, 301, 'a name without its slash is led to it');
 
 # ---- a target that leads back ----
 

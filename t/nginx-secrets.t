@@ -269,6 +269,18 @@ for my $level (qw(info warn error)) {
     }
 }
 
+# The second request of a connection is masked from its first line on, too.
+$edge->stop;
+$edge = Edge::Nginx->start(http => $conf, log_format => $format,
+    error_level => 'info', workers => 1);
+my $kept = client();
+$kept->get('/', Host => $guest);
+$kept->send('GET /invited.sf?secret=' . secret() . "&id=100101 HTTP/1.1\r\nHo");
+$kept->close;
+ok($edge->wait_error(qr/prematurely closed.*request: /),
+    'a request that breaks off on a kept connection is logged');
+unlike($edge->error_log, qr/$planted/i, 'without its secret');
+
 # Masked is not mute: what an administrator needs is still there.
 $edge->clear_logs;
 my $c = client();
