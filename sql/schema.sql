@@ -69,5 +69,21 @@ begin
     end if;
 end $$;
 
+-- Installing again replaces what coturn reads meanwhile. Everything is locked
+-- now, a view before its tables as its readers do, so that they wait a moment,
+-- and nobody waits in a circle.
+do $$
+declare
+    view regclass;
+begin
+    for view in
+        select oid from pg_class
+        where relnamespace = 'turn'::regnamespace and relkind = 'v'
+        order by relname
+    loop
+        execute format('lock table %s in access exclusive mode', view);
+    end loop;
+end $$;
+
 comment on schema turn is
     'cms-edge: TURN users, peer rules and what else coturn reads';

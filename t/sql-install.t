@@ -396,6 +396,42 @@ subtest 'where the roles are missing and may not be made' => sub {
     $other->stop;
 };
 
+subtest 'again, while coturn asks all the time' => sub {
+    my $db = database('');
+    $pg->install($db);
+    $pg->psql("select turn.add_user('octavio.test', 'guest')", db => $db);
+    my @asking;
+    for (1 .. 3) {
+        my $pid = open(my $out, '-|') // die "fork: $!";
+        if (!$pid) {
+            print ask_until_stopped($db), "\n";
+            POSIX::_exit(0);
+        }
+        push @asking, [$pid, $out];
+    }
+    $pg->install($db) for 1 .. 4;
+    kill 'TERM', map { $_->[0] } @asking;
+    for (@asking) {
+        my $out = $_->[1];
+        is(<$out>, "always found\n", 'every look-up finds the user');
+        close $out;
+    }
+};
+
+# Looks a user up as coturn does until SIGTERM; what went wrong first.
+sub ask_until_stopped {
+    my ($db) = @_;
+    my $stopped = 0;
+    local $SIG{TERM} = sub { $stopped = 1 };
+    my $dbh = $pg->new_dbh(db => $db, user => 'turn_server');
+    while (!$stopped) {
+        my $found = eval { $dbh->selectrow_array("select hmackey
+            from turnusers_lt where name='guest' and realm='octavio.test'") };
+        return $@ || 'not found' if !$found;
+    }
+    return 'always found';
+}
+
 subtest 'many at once' => sub {
     my $db = database($coturn . $rows);
     my $db2 = database('');
