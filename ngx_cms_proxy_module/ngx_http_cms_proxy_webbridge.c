@@ -21,10 +21,10 @@ typedef struct {
 
 static char *ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
-#if (NGX_HTTP_UPSTREAM_ZONE)
-static ngx_uint_t ngx_http_cms_proxy_stock_balancer(
-    ngx_http_upstream_srv_conf_t *uscf);
-#endif
+static char *ngx_http_cms_proxy_check_block(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb);
+static char *ngx_http_cms_proxy_zone(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb);
 static char *ngx_http_cms_proxy_upstream_default(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb, char *name, ngx_str_t *first,
     char *second);
@@ -175,29 +175,12 @@ static char *
 ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb)
 {
-    u_char                     *p, size[NGX_INT_T_LEN + 2];
     ngx_http_cms_proxy_name_t  *uri;
 
     static ngx_str_t  connections = ngx_string("64");
 
-    if (wb->guest_uris.nelts == 0) {
-        return ngx_http_cms_proxy_conf_error(cf, &wb->where,
-                   "cms_webbridge \"%V\" has no guest_uri, "
-                   "the name that guests type", &wb->name);
-    }
-
-    if (wb->internal_uris.nelts + wb->domains.nelts > CMS_REWRITE_MAPPINGS_MAX)
-    {
-        return ngx_http_cms_proxy_conf_error(cf, &wb->where,
-                   "cms_webbridge \"%V\" has more than %d names in "
-                   "internal_uri and domain together", &wb->name,
-                   CMS_REWRITE_MAPPINGS_MAX);
-    }
-
-    if (wb->websocket_timeout == 0) {
-        return ngx_http_cms_proxy_conf_error(cf, &wb->where,
-                   "websocket_timeout of cms_webbridge \"%V\" must be more "
-                   "than 0", &wb->name);
+    if (ngx_http_cms_proxy_check_block(cf, wb) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
     }
 
     ngx_conf_init_value(wb->tls, 1);
@@ -212,14 +195,6 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
     if (wb->methods == 0) {
         wb->methods = NGX_HTTP_GET|NGX_HTTP_POST|NGX_HTTP_PUT|NGX_HTTP_HEAD
                       |NGX_HTTP_DELETE;
-    }
-
-    if (wb->upstream_host == NGX_HTTP_CMS_PROXY_INTERNAL
-        && wb->internal_uris.nelts == 0)
-    {
-        return ngx_http_cms_proxy_conf_error(cf, &wb->where,
-                   "cms_webbridge \"%V\" has \"upstream_host internal\" "
-                   "but no internal_uri", &wb->name);
     }
 
     /*
@@ -241,66 +216,100 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
                               &wb->name)
                   - wb->url.data;
 
-    if (ngx_http_cms_proxy_allow(cf, wb) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_http_cms_proxy_add_targets(cf, wb) != NGX_CONF_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-#if (NGX_HTTP_UPSTREAM_ZONE)
-
-    /* a URL is a zone name that nobody else has; a server needs some 5k */
-
-    p = ngx_sprintf(size, "%uik", 256 + 8 * wb->upstream->servers->nelts);
-    *p = '\0';
-
-    if (wb->upstream->shm_zone == NULL
-        && ngx_http_cms_proxy_stock_balancer(wb->upstream)
-        && ngx_http_cms_proxy_upstream_default(cf, wb, "zone", &wb->url,
-                                               (char *) size)
-           != NGX_CONF_OK)
+    if (ngx_http_cms_proxy_allow(cf, wb) != NGX_OK
+        || ngx_http_cms_proxy_add_targets(cf, wb) != NGX_CONF_OK
+        || ngx_http_cms_proxy_zone(cf, wb) != NGX_CONF_OK)
     {
         return NGX_CONF_ERROR;
     }
-
-#endif
 
     return ngx_http_cms_proxy_upstream_default(cf, wb, "keepalive",
                                                &connections, NULL);
 }
 
 
-#if (NGX_HTTP_UPSTREAM_ZONE)
-
-/*
- * A zone takes peers for those of nginx's own balancers; others may keep
- * something else there.  Those come from another object than nginx.
- */
-
-static ngx_uint_t
-ngx_http_cms_proxy_stock_balancer(ngx_http_upstream_srv_conf_t *uscf)
+static char *
+ngx_http_cms_proxy_check_block(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb)
 {
-    Dl_info  balancer, stock;
-
-    if (uscf->peer.init_upstream == NULL) {
-        return 1;
+    if (wb->guest_uris.nelts == 0) {
+        return ngx_http_cms_proxy_conf_error(cf, &wb->where,
+                   "cms_webbridge \"%V\" has no guest_uri, "
+                   "the name that guests type", &wb->name);
     }
 
-    return dladdr((void *) uscf->peer.init_upstream, &balancer)
-           && dladdr((void *) ngx_http_upstream_init_round_robin, &stock)
-           && balancer.dli_fbase == stock.dli_fbase;
-}
+    if (wb->upstream_host == NGX_HTTP_CMS_PROXY_INTERNAL
+        && wb->internal_uris.nelts == 0)
+    {
+        return ngx_http_cms_proxy_conf_error(cf, &wb->where,
+                   "cms_webbridge \"%V\" has \"upstream_host internal\" "
+                   "but no internal_uri", &wb->name);
+    }
 
-#endif
+    if (wb->internal_uris.nelts + wb->domains.nelts > CMS_REWRITE_MAPPINGS_MAX)
+    {
+        return ngx_http_cms_proxy_conf_error(cf, &wb->where,
+                   "cms_webbridge \"%V\" has more than %d names in "
+                   "internal_uri and domain together", &wb->name,
+                   CMS_REWRITE_MAPPINGS_MAX);
+    }
+
+    if (wb->websocket_timeout == 0) {
+        return ngx_http_cms_proxy_conf_error(cf, &wb->where,
+                   "websocket_timeout of cms_webbridge \"%V\" must be more "
+                   "than 0", &wb->name);
+    }
+
+    return NGX_CONF_OK;
+}
 
 
 /*
- * A stock directive of upstream blocks, where the block does not have it:
- * kept connections, and a zone, without which the workers do not share TLS
- * sessions, and TLS 1.3 resumes only every other one.
+ * Without a zone the workers do not share TLS sessions, and TLS 1.3 resumes
+ * only every other one.  A zone takes peers for those of nginx's own
+ * balancers; one from another object than nginx may keep something else there.
  */
+
+static char *
+ngx_http_cms_proxy_zone(ngx_conf_t *cf, ngx_http_cms_proxy_srv_conf_t *wb)
+{
+#if (NGX_HTTP_UPSTREAM_ZONE)
+
+    u_char                        *p, size[NGX_INT_T_LEN + 2];
+    Dl_info                        balancer, stock;
+    ngx_http_upstream_srv_conf_t  *uscf;
+
+    uscf = wb->upstream;
+
+    if (uscf->shm_zone) {
+        return NGX_CONF_OK;
+    }
+
+    if (uscf->peer.init_upstream
+        && (!dladdr((void *) uscf->peer.init_upstream, &balancer)
+            || !dladdr((void *) ngx_http_upstream_init_round_robin, &stock)
+            || balancer.dli_fbase != stock.dli_fbase))
+    {
+        return NGX_CONF_OK;
+    }
+
+    /* a URL is a zone name that nobody else has; a server needs some 5k */
+
+    p = ngx_sprintf(size, "%uik", 256 + 8 * uscf->servers->nelts);
+    *p = '\0';
+
+    return ngx_http_cms_proxy_upstream_default(cf, wb, "zone", &wb->url,
+                                               (char *) size);
+
+#else
+
+    return NGX_CONF_OK;
+
+#endif
+}
+
+
+/* a stock directive of upstream blocks, where the block does not have it */
 
 static char *
 ngx_http_cms_proxy_upstream_default(ngx_conf_t *cf,
