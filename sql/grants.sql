@@ -25,20 +25,25 @@ grant select, insert, update, delete on turn.turnusers_lt, turn.turn_secret,
 grant select on turn.users, turn.peers to turn_admin;
 
 -- What turn_admin may call is what is documented (COMMENT ON FUNCTION); the
--- rest is inside. A failing call that holds a password or key is not logged
--- with its text: only a superuser's function can see to that.
+-- rest is inside. A statement that holds a password or key is not logged with
+-- its text when a function of ours, or a view's trigger, refuses it: only a
+-- superuser's function can see to that.
 do $$
 declare
     f record;
 begin
     for f in
         select p.oid::regprocedure as called,
-            p.proargnames && array['password', 'key'] as secret
+            obj_description(p.oid, 'pg_proc') is not null as documented,
+            p.prosecdef and (p.proargnames && array['password', 'key']
+                or p.prorettype = 'trigger'::regtype) as secret
         from pg_proc p
         where p.pronamespace = 'turn'::regnamespace
-            and obj_description(p.oid, 'pg_proc') is not null
     loop
-        execute format('grant execute on function %s to turn_admin', f.called);
+        if f.documented then
+            execute format('grant execute on function %s to turn_admin',
+                f.called);
+        end if;
         if f.secret and current_setting('is_superuser') = 'on' then
             execute format('alter function %s set log_min_error_statement '
                 '= panic', f.called);

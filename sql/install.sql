@@ -47,6 +47,7 @@ select pg_catalog.set_config('turn_install.schemas',
     pg_catalog.current_schemas(false)::pg_catalog.text, true)
 \g /dev/null
 set local search_path = pg_catalog, pg_temp;
+-- A policy that would hide rows, or run its maker's code, is an error.
 set local row_security = off;
 set local client_min_messages = warning;
 set local client_encoding = 'UTF8';

@@ -5,21 +5,22 @@ use Edge::Postgres;
 use Edge::Process qw(wait_until);
 use Test::More;
 
-# A superuser runs sql/install.sql in a database where somebody else has put
-# something first: none of that one's code may run with the superuser's rights.
+# Somebody, mostly a superuser, runs sql/install.sql in a database where another
+# has put something first: none of that one's code may run.
 
 my $file = "$Edge::Netns::root/sql/install.sql";
 my $pg = Edge::Postgres->start;
 my $dbs = 0;
 $pg->psql('create role mallory login', db => 'postgres');
 
-# Mallory's functions: what a superuser calls leaves a trace, which outlives a
-# rollback.
+# Mallory's functions: what anybody else calls leaves a trace, which outlives
+# a rollback.
 my $evil = <<'SQL';
 create sequence public.trace;
+grant usage on sequence public.trace to public;
 create function public.grab() returns text language plpgsql as $$
 begin
-    if (select rolsuper from pg_roles where rolname = current_user) then
+    if current_user <> 'mallory' then
         perform nextval('public.trace');
     end if;
     return 'x';
@@ -63,7 +64,7 @@ sub prepared {
     return $db;
 }
 
-# Has a superuser run mallory's code in this database?
+# Has anybody else run mallory's code in this database?
 sub has_run {
     my ($db) = @_;
     return $pg->psql('select is_called from public.trace', db => $db) eq 't';
@@ -74,7 +75,7 @@ sub refused {
     my ($what, $error, $sql, %o) = @_;
     subtest $what => sub {
         my $db = prepared($sql, %o);
-        my $out = $pg->run_file($file, db => $db);
+        my $out = $pg->run_file($file, db => $db, user => $o{owner});
         ok(!has_run($db), 'nothing of it runs');
         like($out, $error, 'the installer is told');
     };
@@ -118,6 +119,15 @@ refused('something of somebody else\'s in schema turn',
 refused('a schema turn where somebody else may create',
     qr/not its owner's alone: mallory may create objects there/, '',
     first => $open_schema);
+
+$pg->psql('create role carol login createrole', db => 'postgres');
+refused('row-level security, where the owner of the database installs',
+    qr/affected by row-level security policy/, $users . <<'SQL',
+grant all on turnusers_lt to carol;
+alter table turnusers_lt enable row level security;
+create policy sly on turnusers_lt using (public.grab() = 'x');
+SQL
+    owner => 'carol');
 
 subtest 'a search_path that leads elsewhere' => sub {
     my $db = prepared(<<'SQL', owner => 'mallory');

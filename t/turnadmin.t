@@ -88,6 +88,8 @@ sub everything {
         qr/WARNING:  user name "\*x" begins with "\*"/,
         'a name that is refused is refused with the reason');
     is(turnadmin('-l'), '', 'and not there');
+    ($key) = turnadmin('-k', user('*x'), '-p', 'cisco') =~ /0x([0-9a-f]{32})/;
+    unlike($pg->log_text, qr/$key/, 'nor is its key in the server log');
 
     is(turnadmin('-s', 'secret1', '-r', 'octavio.test'), '', 'add a secret');
     turnadmin('-s', 'secret2', '-r', 'octavio.test');
