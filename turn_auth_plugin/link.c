@@ -4,20 +4,38 @@
 
 #include "link.h"
 
+#include "connecting.h"
 #include "monotonic.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define FIRST_PAUSE_MS 100
 #define LONGEST_PAUSE_MS 1000
 
-/* An own question: is anybody there? */
-#define HEARTBEAT (-1)
+/*
+ * The server gives a question up by itself after the longer of both timeouts,
+ * so that no backend waits for a lock when nobody wants the answer any more.
+ * This long after that a silent connection is given up.
+ */
+#define GRACE_MS 1000
+
+#define CLOSED "the connection was closed"
+
+/* Questions of our own; the owner's are 0 and more. */
+#define PROBE (-1)
+#define TIME_LIMIT (-2) /* sets the server's; proves nothing */
+/* A shorter one that an administrator gave the role stays. */
+#define TIME_LIMIT_SQL                                                         \
+    "select set_config(name,$1::text,false) from pg_settings where "           \
+    "name='statement_timeout' and setting::int not between 1 and "             \
+    "$1::text::int"
 
 struct question {
     struct question *next;
     int what;
+    int answered; /* what follows its answer is none */
     void *which;
     int64_t asked_ms;
 };
@@ -25,12 +43,12 @@ struct question {
 struct link {
     struct link_options o;
     enum link_state state;
-    int silent; /* UP: silent() was called, and not heard() */
+    struct connecting connecting;
     PGconn *conn;
-    int64_t since_ms; /* CONNECTING: since when; UP: last sign of life */
+    int64_t up_ms;    /* since when the connection is up; 0: it never was */
+    int64_t since_ms; /* PROVING, UP: last sign of life, or first question */
     int64_t retry_ms; /* DOWN: when to connect again */
     int64_t pause_ms; /* how long to wait after the next failure */
-    PostgresPollingStatusType wants;
     struct question *first; /* asked and not answered, in order */
     struct question **last;
 };
@@ -45,7 +63,8 @@ struct link *link_create(const struct link_options *o)
     l->o = *o;
     l->o.conninfo = strdup(o->conninfo);
     l->last = &l->first;
-    l->pause_ms = 0;
+    l->connecting.conninfo = l->o.conninfo;
+    l->connecting.timeout_ms = o->connect_timeout_ms;
     return l;
 }
 
@@ -64,6 +83,7 @@ void link_destroy(struct link *l)
 {
     forget_questions(l);
     PQfinish(l->conn);
+    connecting_worked(&l->connecting);
     free((char *)l->o.conninfo);
     free(l);
 }
@@ -76,27 +96,36 @@ enum link_state link_state(const struct link *l)
 /* ---- going down ---- */
 
 /*
- * The first pause is none: a connection that the server closed (a restart, an
- * administrator) is often back at once, and nobody need notice.
+ * No pause after a connection that was good for a while: when the server closed
+ * it (a restart, an administrator) it is often back at once, and nobody need
+ * notice.
  */
-static void go_down(struct link *l, const char *reason)
+static void plan_next_attempt(struct link *l, int64_t now_ms)
 {
-    char text[256];
-    int64_t now_ms = monotonic_ms();
-
-    strncpy(text, reason, sizeof(text) - 1);
-    text[sizeof(text) - 1] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    PQfinish(l->conn);
-    l->conn = NULL;
-    forget_questions(l);
-    l->state = LINK_DOWN;
-    l->silent = 0;
+    if (l->up_ms && now_ms - l->up_ms >= LONGEST_PAUSE_MS) {
+        l->pause_ms = 0;
+    }
     l->retry_ms = now_ms + l->pause_ms;
     l->pause_ms = l->pause_ms ? 2 * l->pause_ms : FIRST_PAUSE_MS;
     if (l->pause_ms > LONGEST_PAUSE_MS) {
         l->pause_ms = LONGEST_PAUSE_MS;
     }
+}
+
+static void go_down(struct link *l, const char *reason)
+{
+    char text[256];
+
+    snprintf(text, sizeof(text), "%.*s", (int)strcspn(reason, "\n"), reason);
+    if (l->conn && !l->up_ms) {
+        connecting_failed(&l->connecting, l->conn);
+    }
+    PQfinish(l->conn);
+    l->conn = NULL;
+    forget_questions(l);
+    l->state = LINK_DOWN;
+    plan_next_attempt(l, monotonic_ms());
+    l->up_ms = 0;
     l->o.events->down(l->o.owner, text);
 }
 
@@ -104,68 +133,17 @@ static void go_down_with_error(struct link *l)
 {
     const char *message = PQerrorMessage(l->conn);
 
-    go_down(l, message && *message ? message : "the connection was closed");
-}
-
-/* ---- connecting ---- */
-
-static void begin_connecting(struct link *l, int64_t now_ms)
-{
-    const char *keys[] = {"dbname", "fallback_application_name", NULL};
-    const char *values[] = {l->o.conninfo, "turn_auth_plugin", NULL};
-
-    l->conn = PQconnectStartParams(keys, values, 1);
-    if (!l->conn || PQstatus(l->conn) == CONNECTION_BAD) {
-        if (l->conn) {
-            go_down_with_error(l);
-        } else {
-            go_down(l, "out of memory");
-        }
-        return;
-    }
-    l->state = LINK_CONNECTING;
-    l->since_ms = now_ms;
-    l->wants = PGRES_POLLING_WRITING;
-}
-
-static void go_up(struct link *l, int64_t now_ms)
-{
-    if (PQsetnonblocking(l->conn, 1) != 0 || !PQenterPipelineMode(l->conn)) {
-        go_down_with_error(l);
-        return;
-    }
-    l->state = LINK_UP;
-    l->since_ms = now_ms;
-    l->pause_ms = 0;
-    l->o.events->up(l->o.owner);
-}
-
-static int ready(const struct link *l)
-{
-    struct pollfd p = link_poll(l);
-
-    return p.fd >= 0 && poll(&p, 1, 0) > 0;
-}
-
-static void step_connecting(struct link *l, int64_t now_ms)
-{
-    if (ready(l)) {
-        l->wants = PQconnectPoll(l->conn);
-        if (l->wants == PGRES_POLLING_OK) {
-            go_up(l, now_ms);
-            return;
-        }
-        if (l->wants == PGRES_POLLING_FAILED) {
-            go_down_with_error(l);
-            return;
-        }
-    }
-    if (now_ms - l->since_ms >= l->o.connect_timeout_ms) {
-        go_down(l, "no answer while connecting");
-    }
+    go_down(l, message && *message ? message : CLOSED);
 }
 
 /* ---- questions ---- */
+
+static int64_t servers_limit_ms(const struct link *l)
+{
+    return l->o.connect_timeout_ms > l->o.answer_timeout_ms
+               ? l->o.connect_timeout_ms
+               : l->o.answer_timeout_ms;
+}
 
 static int add_question(struct link *l, int what, void *which)
 {
@@ -185,12 +163,9 @@ static int add_question(struct link *l, int what, void *which)
     return 0;
 }
 
-int link_ask(struct link *l, int what, void *which, const char *sql, int count,
-             const char *const *values)
+static int send_question(struct link *l, int what, void *which, const char *sql,
+                         int count, const char *const *values)
 {
-    if (l->state != LINK_UP) {
-        return -1;
-    }
     if (!PQsendQueryParams(l->conn, sql, count, NULL, values, NULL, NULL, 0) ||
         !PQpipelineSync(l->conn) || PQflush(l->conn) < 0 ||
         add_question(l, what, which) != 0) {
@@ -198,6 +173,35 @@ int link_ask(struct link *l, int what, void *which, const char *sql, int count,
         return -1;
     }
     return 0;
+}
+
+int link_ask(struct link *l, int what, void *which, const char *sql, int count,
+             const char *const *values)
+{
+    return l->state == LINK_UP
+               ? send_question(l, what, which, sql, count, values)
+               : -1;
+}
+
+static void probe(struct link *l)
+{
+    send_question(l, PROBE, NULL, l->o.probe_sql, 0, NULL);
+}
+
+static void begin_proving(struct link *l)
+{
+    char limit[24];
+    const char *values[] = {limit};
+
+    if (PQsetnonblocking(l->conn, 1) != 0 || !PQenterPipelineMode(l->conn)) {
+        go_down_with_error(l);
+        return;
+    }
+    l->state = LINK_PROVING;
+    snprintf(limit, sizeof(limit), "%lld", (long long)servers_limit_ms(l));
+    if (send_question(l, TIME_LIMIT, NULL, TIME_LIMIT_SQL, 1, values) == 0) {
+        probe(l);
+    }
 }
 
 static void drop_first(struct link *l)
@@ -211,8 +215,72 @@ static void drop_first(struct link *l)
     free(q);
 }
 
+/* ---- answers ---- */
+
+enum worth { ANSWER, GIVEN_UP, ENDED };
+
+/*
+ * ENDED: words at the end of a connection - the server's, a pooler's (class 08,
+ * 57P), libpq's own (no SQLSTATE) - are no answer to the question before them.
+ */
+static enum worth worth_of(const PGresult *res)
+{
+    const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+    const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY);
+
+    if (PQresultStatus(res) != PGRES_FATAL_ERROR) {
+        return ANSWER;
+    }
+    if (!state || strncmp(state, "08", 2) == 0 ||
+        strncmp(state, "57P", 3) == 0 ||
+        (severity && strcmp(severity, "FATAL") == 0)) {
+        return ENDED;
+    }
+    /* query_canceled, lock_not_available */
+    return strcmp(state, "57014") == 0 || strcmp(state, "55P03") == 0 ? GIVEN_UP
+                                                                      : ANSWER;
+}
+
+/* An answer in time is what makes a connection a link. */
+static void prove(struct link *l, const struct question *q, int64_t now_ms)
+{
+    if (l->state != LINK_PROVING || q->what == TIME_LIMIT ||
+        now_ms - q->asked_ms > l->o.answer_timeout_ms) {
+        return;
+    }
+    l->state = LINK_UP;
+    if (!l->up_ms) {
+        l->up_ms = now_ms;
+        connecting_worked(&l->connecting);
+    }
+    l->o.events->up(l->o.owner);
+}
+
+static void take_answer(struct link *l, const PGresult *res, int64_t now_ms)
+{
+    struct question *q = l->first;
+    enum worth worth = worth_of(res);
+    const char *message = PQresultErrorMessage(res);
+
+    if (q->answered) {
+        return;
+    }
+    if (worth == ENDED) {
+        go_down(l, message && *message ? message : CLOSED);
+        return;
+    }
+    q->answered = 1;
+    if (worth == ANSWER) {
+        prove(l, q, now_ms);
+    }
+    if (q->what >= 0) {
+        l->o.events->answer(l->o.owner, q->what, q->which, q->asked_ms,
+                            worth == ANSWER ? res : NULL);
+    }
+}
+
 /* Hands on all answers that are here. Each ends with the sync after it. */
-static void take_answers(struct link *l)
+static void take_answers(struct link *l, int64_t now_ms)
 {
     int ends = 0;
     PGresult *res;
@@ -226,65 +294,98 @@ static void take_answers(struct link *l)
         ends = 0;
         if (PQresultStatus(res) == PGRES_PIPELINE_SYNC) {
             drop_first(l);
-        } else if (l->first->what != HEARTBEAT) {
-            l->o.events->answer(l->o.owner, l->first->what, l->first->which,
-                                l->first->asked_ms, res);
+        } else {
+            take_answer(l, res, now_ms);
         }
         PQclear(res);
     }
 }
 
-static void note_life(struct link *l, int64_t now_ms)
+/* When something must be done about silence. */
+static int64_t silence_ends_ms(const struct link *l)
 {
-    l->since_ms = now_ms;
-    if (l->silent) {
-        l->silent = 0;
-        l->o.events->heard(l->o.owner);
+    int up = l->state == LINK_UP;
+
+    if (l->first) {
+        return l->since_ms +
+               (up ? l->o.answer_timeout_ms : servers_limit_ms(l) + GRACE_MS);
     }
+    return l->since_ms + (up ? l->o.heartbeat_ms : FIRST_PAUSE_MS);
 }
 
-static void check_silence(struct link *l, int64_t now_ms)
+static void end_silence(struct link *l)
 {
-    int64_t quiet_ms = now_ms - l->since_ms;
-
-    if (l->first && quiet_ms >= l->o.connect_timeout_ms &&
-        quiet_ms >= l->o.answer_timeout_ms) {
-        go_down(l, "no answer in time");
-    } else if (l->first && quiet_ms >= l->o.answer_timeout_ms && !l->silent) {
-        l->silent = 1;
+    if (!l->first) {
+        probe(l);
+    } else if (l->state == LINK_UP) {
+        l->state = LINK_PROVING;
         l->o.events->silent(l->o.owner);
-    } else if (!l->first && quiet_ms >= l->o.heartbeat_ms) {
-        link_ask(l, HEARTBEAT, NULL, "select 1", 0, NULL);
+    } else {
+        go_down(l, "no answer in time");
     }
 }
 
-static void step_up(struct link *l, int64_t now_ms)
+/* ---- steps ---- */
+
+static void begin_connecting(struct link *l, int64_t now_ms)
 {
-    if (ready(l)) {
-        if (!PQconsumeInput(l->conn)) {
+    l->conn = connecting_begin(&l->connecting, now_ms);
+    if (!l->conn) {
+        go_down(l, "out of memory");
+    } else {
+        l->state = LINK_CONNECTING;
+    }
+}
+
+static void step_connecting(struct link *l, int64_t now_ms)
+{
+    switch (connecting_step(&l->connecting, l->conn, now_ms)) {
+    case CONNECTING_DONE:
+        begin_proving(l);
+        break;
+    case CONNECTING_FAILED:
+        go_down_with_error(l);
+        break;
+    case CONNECTING_TOO_LATE:
+        go_down(l, "no answer while connecting");
+        break;
+    case CONNECTING_GOES_ON:
+        break;
+    }
+}
+
+static void step_connected(struct link *l, int64_t now_ms)
+{
+    struct pollfd p = link_poll(l);
+
+    if (poll(&p, 1, 0) > 0) {
+        /* What a broken connection still holds says why. */
+        int broken = !PQconsumeInput(l->conn);
+
+        l->since_ms = now_ms;
+        take_answers(l, now_ms);
+        if (l->state != LINK_DOWN && broken) {
             go_down_with_error(l);
-            return;
         }
-        note_life(l, now_ms);
-        take_answers(l);
+    }
+    if (l->state == LINK_DOWN) {
+        return;
     }
     if (PQflush(l->conn) < 0 || PQstatus(l->conn) == CONNECTION_BAD) {
         go_down_with_error(l);
-    } else {
-        check_silence(l, now_ms);
+    } else if (now_ms >= silence_ends_ms(l)) {
+        end_silence(l);
     }
 }
-
-/* ---- the store thread's loop ---- */
 
 struct pollfd link_poll(const struct link *l)
 {
     struct pollfd p = {.fd = -1, .events = POLLIN};
 
     if (l->state == LINK_CONNECTING) {
-        p.fd = PQsocket(l->conn);
-        p.events = l->wants == PGRES_POLLING_READING ? POLLIN : POLLOUT;
-    } else if (l->state == LINK_UP) {
+        return connecting_poll(&l->connecting, l->conn);
+    }
+    if (l->state != LINK_DOWN) {
         p.fd = PQsocket(l->conn);
         p.events = PQflush(l->conn) == 1 ? POLLIN | POLLOUT : POLLIN;
     }
@@ -297,23 +398,24 @@ int64_t link_next_ms(const struct link *l)
     case LINK_DOWN:
         return l->retry_ms;
     case LINK_CONNECTING:
-        return l->since_ms + l->o.connect_timeout_ms;
+        return l->connecting.until_ms;
     default:
-        if (!l->first) {
-            return l->since_ms + l->o.heartbeat_ms;
-        }
-        return l->since_ms +
-               (l->silent ? l->o.connect_timeout_ms : l->o.answer_timeout_ms);
+        return silence_ends_ms(l);
     }
 }
 
 void link_step(struct link *l, int64_t now_ms)
 {
-    if (l->state == LINK_DOWN && now_ms >= l->retry_ms) {
-        begin_connecting(l, now_ms);
-    } else if (l->state == LINK_CONNECTING) {
+    switch (l->state) {
+    case LINK_DOWN:
+        if (now_ms >= l->retry_ms) {
+            begin_connecting(l, now_ms);
+        }
+        break;
+    case LINK_CONNECTING:
         step_connecting(l, now_ms);
-    } else if (l->state == LINK_UP) {
-        step_up(l, now_ms);
+        break;
+    default:
+        step_connected(l, now_ms);
     }
 }

@@ -14,25 +14,37 @@
 
 struct link;
 
-enum link_state { LINK_DOWN, LINK_CONNECTING, LINK_UP };
+/*
+ * A connection is worth nothing until a question was answered on it in time: a
+ * server may accept connections and then answer nothing (a lock, a stalled
+ * disk), or end each with its first question (a pooler whose server is down).
+ */
+enum link_state {
+    LINK_DOWN,
+    LINK_CONNECTING,
+    LINK_PROVING, /* connected; no answer in time yet, or no longer */
+    LINK_UP,
+};
 
 /* What the owner is told. owner is link_create's. */
 struct link_events {
-    /* Connected: questions may be sent. */
+    /* A question was answered in time: questions may be sent, now or again. */
     void (*up)(void *owner);
     /*
-     * Connecting failed, or the connection broke, or it was silent for as long
-     * as connecting may take. Questions that were not answered are lost: no
-     * answer() comes for them.
+     * Connecting failed, or the connection broke, or the server did not even
+     * say in time that it gave a question up. Questions that were not answered
+     * are lost: no answer() comes for them.
      */
     void (*down)(void *owner, const char *reason);
     /*
      * A question has had no answer for answer_timeout_ms, nor was anything else
-     * heard; and something was heard again.
+     * heard. The questions that were asked may still be answered.
      */
     void (*silent)(void *owner);
-    void (*heard)(void *owner);
-    /* The answer to a question; what and which are link_ask's. */
+    /*
+     * The answer to a question; what and which are link_ask's. res NULL: the
+     * server gave it up, because of its time limit.
+     */
     void (*answer)(void *owner, int what, void *which, int64_t asked_ms,
                    const PGresult *res);
 };
@@ -41,10 +53,15 @@ struct link_options {
     const char *conninfo;
     const struct link_events *events;
     void *owner;
-    int64_t connect_timeout_ms;
+    int64_t connect_timeout_ms; /* for each host of conninfo */
     int64_t answer_timeout_ms;
-    /* Up and nothing to ask for so long: asks whether it is still alive. */
+    /* Up and nothing to ask for so long: probes whether it still is. */
     int64_t heartbeat_ms;
+    /*
+     * A question that costs little and has an answer only if the others would
+     * have one, too.
+     */
+    const char *probe_sql;
 };
 
 /* Copies the options. It begins to connect with the first link_step(). */

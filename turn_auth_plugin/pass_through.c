@@ -5,6 +5,7 @@
 
 #include "pass_through.h"
 
+#include "connecting.h"
 #include "monotonic.h"
 
 #include <poll.h>
@@ -28,30 +29,44 @@ static int wait_for(PGconn *conn, short events, int64_t until_ms)
     return p.fd >= 0 && left_ms > 0 && poll(&p, 1, (int)left_ms) > 0;
 }
 
+/* One attempt; 1, or 0 with *c at the host that failed and p->error. */
+static int connect_once(struct pass_through *p, struct connecting *c)
+{
+    enum connecting_result r = CONNECTING_GOES_ON;
+
+    p->conn = connecting_begin(c, monotonic_ms());
+    while (p->conn && r == CONNECTING_GOES_ON) {
+        r = connecting_step(c, p->conn, monotonic_ms());
+        if (r == CONNECTING_GOES_ON) {
+            wait_for(p->conn, connecting_poll(c, p->conn).events, c->until_ms);
+        }
+    }
+    if (r == CONNECTING_DONE) {
+        return PQsetnonblocking(p->conn, 1) == 0;
+    }
+    snprintf(p->error, sizeof(p->error), "%s",
+             r == CONNECTING_TOO_LATE
+                 ? "the database does not answer (connecting)\n"
+                 : PQerrorMessage(p->conn));
+    return 0;
+}
+
 int pass_through_connect(struct pass_through *p, const char *conninfo)
 {
-    int64_t until_ms = monotonic_ms() + PASS_THROUGH_CONNECT_MS;
-    PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
+    struct connecting c = {.conninfo = conninfo,
+                           .timeout_ms = PASS_THROUGH_CONNECT_MS};
+    int hosts = 1, connected = 0;
 
-    p->conn = PQconnectStart(conninfo);
-    if (!p->conn || PQstatus(p->conn) == CONNECTION_BAD) {
-        fail(p, p->conn ? PQerrorMessage(p->conn) : "out of memory\n");
-        return 0;
-    }
-    while (wants != PGRES_POLLING_OK) {
-        if (!wait_for(p->conn,
-                      wants == PGRES_POLLING_READING ? POLLIN : POLLOUT,
-                      until_ms)) {
-            fail(p, "the database does not answer (connecting)\n");
-            return 0;
-        }
-        wants = PQconnectPoll(p->conn);
-        if (wants == PGRES_POLLING_FAILED) {
-            fail(p, PQerrorMessage(p->conn));
-            return 0;
+    for (int i = 0; i < hosts && !connected; i++) {
+        connected = connect_once(p, &c);
+        if (!connected) {
+            hosts = p->conn ? connecting_failed(&c, p->conn) : 0;
+            PQfinish(p->conn);
+            p->conn = NULL;
         }
     }
-    return PQsetnonblocking(p->conn, 1) == 0;
+    connecting_worked(&c);
+    return connected;
 }
 
 /* A connection that the server has closed meanwhile is no longer one. */

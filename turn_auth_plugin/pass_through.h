@@ -10,7 +10,7 @@
 
 #include <libpq-fe.h>
 
-/* How long connecting may take, and how long the server may be silent. */
+/* How long connecting to a host may take, and how long it may be silent. */
 #define PASS_THROUGH_CONNECT_MS 5000
 #define PASS_THROUGH_SILENCE_MS 10000
 

@@ -31,6 +31,15 @@
 
 #define USER_SQL "select hmackey from turnusers_lt where name=$1 and realm=$2"
 
+/*
+ * What stands in the way of the real questions - a lock, a stalled disk - must
+ * stand in the way of these as well.
+ */
+#define USERS_PROBE_SQL "select 1 from turnusers_lt where name='' and realm=''"
+#define TABLES_PROBE_SQL                                                       \
+    "select 1 from turn_origin_to_realm,turn_realm_option,allowed_peer_ip,"    \
+    "denied_peer_ip limit 0"
+
 static const struct {
     const char *name;
     const char *sql;
@@ -78,6 +87,8 @@ struct store {
     struct outage users_outage;
     int users_refused; /* the database answers look-ups with an error */
     struct link *tables_link;
+    struct outage tables_outage; /* of them alone: not while users' is on */
+    char tables_reason[256];
     int64_t next_round_ms;
     unsigned round_set; /* the tables of this round */
     int round_left;     /* answers still to come in it */
@@ -86,13 +97,59 @@ struct store {
     int table_refused[LAST_KNOWN_TABLES];
 };
 
+/* ---- the small tables alone are away ---- */
+
+static int64_t tables_timeout_ms(const struct store *st)
+{
+    return TABLES_TIMEOUTS * st->settings->query_timeout_ms;
+}
+
+/* From now on they have some time to come (back) before a line is written. */
+static void wait_for_tables(struct store *st)
+{
+    if (link_state(st->tables_link) != LINK_UP && !st->tables_outage.away) {
+        outage_begin(&st->tables_outage, tables_timeout_ms(st), monotonic_ms());
+    }
+}
+
+static void check_tables(struct store *st, int64_t now_ms)
+{
+    int64_t read_ms;
+    struct rows *peers;
+
+    if (st->users_outage.away || !outage_tick(&st->tables_outage, now_ms)) {
+        return;
+    }
+    peers = last_known_get(st->tables, LAST_KNOWN_DENIED_PEERS, &read_ms);
+    notice("PostgreSQL %s does not tell peer rules and realms (%s); %s",
+           st->label, st->tables_reason,
+           peers ? "the last known stay" : "no peer is reachable");
+    rows_release(peers);
+}
+
+static void end_tables_outage(struct store *st)
+{
+    int64_t gone_ms = outage_up(&st->tables_outage, monotonic_ms());
+
+    if (gone_ms >= 0) {
+        notice("PostgreSQL %s tells peer rules and realms again after %.1f s",
+               st->label, (double)gone_ms / 1e3);
+    }
+}
+
 /* ---- users ---- */
+
+static const char *meanwhile(const struct store *st)
+{
+    return st->settings->stale_ttl_ms
+               ? "known users are answered from memory"
+               : "stale_ttl is 0: nobody logs in when fresh_ttl is over";
+}
 
 static void begin_outage(struct store *st, const char *reason)
 {
     atomic_store(&st->away, 1);
-    notice("PostgreSQL %s is away (%s); known users are answered from memory",
-           st->label, reason);
+    notice("PostgreSQL %s is away (%s); %s", st->label, reason, meanwhile(st));
     pending_give_up(st->pending);
 }
 
@@ -118,6 +175,7 @@ static void users_up(void *owner)
     if (gone_ms >= 0) {
         notice("PostgreSQL %s is back after %.1f s", st->label,
                (double)gone_ms / 1e3);
+        wait_for_tables(st);
     }
 }
 
@@ -148,9 +206,8 @@ static void note_user_error(struct store *st, const PGresult *res)
         res ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
 
     if (res && !st->users_refused) {
-        notice("PostgreSQL %s does not tell users (%s); known users are "
-               "answered from memory",
-               st->label, message ? message : "unknown error");
+        notice("PostgreSQL %s does not tell users (%s); %s", st->label,
+               message ? message : "unknown error", meanwhile(st));
     } else if (!res && st->users_refused) {
         notice("PostgreSQL %s tells users again", st->label);
     }
@@ -168,15 +225,17 @@ static void read_user(const PGresult *res, struct user_record *r)
 }
 
 /*
- * A name that the database cannot even compare (bytes that are no UTF-8: class
- * 22, data exception) is nobody's; anyone may send such names, so they must not
- * look like a fault.
+ * A name that is no text in the database's encoding (character not in
+ * repertoire, untranslatable character) is nobody's; anyone may send such
+ * names, so they must not look like a fault. Any other error says nothing about
+ * the name.
  */
 static int is_bad_name(const PGresult *res)
 {
     const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 
-    return state && strncmp(state, "22", 2) == 0;
+    return state &&
+           (strcmp(state, "22021") == 0 || strcmp(state, "22P05") == 0);
 }
 
 static void users_answer(void *owner, int what, void *which, int64_t asked_ms,
@@ -188,12 +247,12 @@ static void users_answer(void *owner, int what, void *which, int64_t asked_ms,
     struct user_name u = pending_name(l);
 
     (void)what;
-    if (PQresultStatus(res) == PGRES_TUPLES_OK) {
+    if (res && PQresultStatus(res) == PGRES_TUPLES_OK) {
         note_user_error(st, NULL);
         read_user(res, &r);
-    } else if (is_bad_name(res)) {
+    } else if (res && is_bad_name(res)) {
         r.state = USER_ABSENT;
-    } else {
+    } else if (res) {
         note_user_error(st, res);
     }
     if (r.state != USER_UNKNOWN) {
@@ -230,15 +289,29 @@ static void tables_up(void *owner)
     struct store *st = owner;
 
     st->next_round_ms = 0;
+    end_tables_outage(st);
+}
+
+static void tables_lost(struct store *st, const char *reason)
+{
+    snprintf(st->tables_reason, sizeof(st->tables_reason), "%s", reason);
+    if (st->tables_outage.up) {
+        wait_for_tables(st);
+    }
 }
 
 static void tables_down(void *owner, const char *reason)
 {
     struct store *st = owner;
 
-    (void)reason;
+    tables_lost(st, reason);
     st->round_set = atomic_load(&st->wanted);
     end_round(st);
+}
+
+static void tables_silent(void *owner)
+{
+    tables_lost(owner, "no answer in time");
 }
 
 static void note_table_error(struct store *st, int t, const PGresult *res)
@@ -275,11 +348,11 @@ static void tables_answer(void *owner, int what, void *which, int64_t asked_ms,
 
     (void)which;
     (void)asked_ms;
-    if (PQresultStatus(res) == PGRES_TUPLES_OK) {
+    if (res && PQresultStatus(res) == PGRES_TUPLES_OK) {
         note_table_error(st, what, NULL);
         st->round[what] = rows_copy((size_t)PQntuples(res),
                                     (unsigned)PQnfields(res), result_cell, res);
-    } else {
+    } else if (res) {
         note_table_error(st, what, res);
     }
     if (--st->round_left == 0) {
@@ -289,16 +362,17 @@ static void tables_answer(void *owner, int what, void *which, int64_t asked_ms,
 
 /* ---- the thread ---- */
 
-static void tables_quiet(void *owner)
-{
-    (void)owner; /* the other link tells about outages */
-}
-
 static const struct link_events users_events = {
-    users_up, users_down, users_silent, users_up, users_answer,
+    users_up,
+    users_down,
+    users_silent,
+    users_answer,
 };
 static const struct link_events tables_events = {
-    tables_up, tables_down, tables_quiet, tables_quiet, tables_answer,
+    tables_up,
+    tables_down,
+    tables_silent,
+    tables_answer,
 };
 
 /* At once when coturn has asked for a table that was not in the last round. */
@@ -326,6 +400,9 @@ static void wait_for_something(struct store *st)
     next_ms =
         least(link_next_ms(st->users_link), link_next_ms(st->tables_link));
     next_ms = least(next_ms, outage_next_ms(&st->users_outage));
+    if (!st->users_outage.away) {
+        next_ms = least(next_ms, outage_next_ms(&st->tables_outage));
+    }
     next_ms = least(next_ms, round_due_ms(st));
     next_ms = least(next_ms, now_ms + 1000);
     poll(p, 3, next_ms > now_ms ? (int)(next_ms - now_ms) : 0);
@@ -346,8 +423,9 @@ static void *run(void *arg)
         link_step(st->users_link, now_ms);
         link_step(st->tables_link, now_ms);
         if (outage_tick(&st->users_outage, now_ms)) {
-            begin_outage(st, "no connection yet");
+            begin_outage(st, "no answer yet");
         }
+        check_tables(st, now_ms);
         send_pending(st);
         if (round_due_ms(st) <= now_ms) {
             begin_round(st);
@@ -412,9 +490,9 @@ static struct link *make_link(struct store *st, const char *conninfo,
         .connect_timeout_ms = 4 * timeout_ms < SHORTEST_CONNECT_MS
                                   ? SHORTEST_CONNECT_MS
                                   : 4 * timeout_ms,
-        .answer_timeout_ms =
-            tables_link ? TABLES_TIMEOUTS * timeout_ms : timeout_ms,
+        .answer_timeout_ms = tables_link ? tables_timeout_ms(st) : timeout_ms,
         .heartbeat_ms = tables_link ? INT32_MAX : HEARTBEAT_MS,
+        .probe_sql = tables_link ? TABLES_PROBE_SQL : USERS_PROBE_SQL,
     };
 
     return link_create(&o);
@@ -464,6 +542,8 @@ struct store *store_start(const char *conninfo, const struct settings *s)
     describe(st->label, sizeof(st->label), conninfo);
     st->started_ms = monotonic_ms();
     outage_begin(&st->users_outage, s->query_timeout_ms, st->started_ms);
+    outage_begin(&st->tables_outage, tables_timeout_ms(st), st->started_ms);
+    strcpy(st->tables_reason, "no answer yet");
     /* Once in the life of a process: what was made stays when it fails. */
     if (make_parts(st, conninfo) != 0 || start_thread(st) != 0) {
         notice("no memory or no thread: nobody can log in");
