@@ -216,33 +216,63 @@ put_authority(const text_t *t, size_t i, const cms_rewrite_mapping_t *m,
     return at;
 }
 
+/*
+ * The first match of mapping m that starts at i or behind: 1, its start and
+ * its end. Most names have a dot and most values few, so dots are looked for.
+ */
+static int
+find_mapping(const text_t *t, size_t i, const cms_rewrite_mapping_t *m,
+             size_t *start, size_t *end)
+{
+    const unsigned char *dot = memchr(m->from, '.', m->from_len), *p;
+    size_t skip = dot ? (size_t)(dot - m->from) : 0;
+
+    for (; t->len - i >= m->from_len; i++) {
+        if (dot) {
+            p = memchr(t->in + i + skip, '.', t->len - i - skip);
+            if (p == NULL) {
+                return 0;
+            }
+            i = p - t->in - skip;
+        }
+        *end = match_at(t, i, m);
+        if (*end) {
+            *start = i;
+            return 1;
+        }
+    }
+    return 0;
+}
+
 size_t
 cms_rewrite(const unsigned char *in, size_t len,
             const cms_rewrite_mapping_t *mappings, size_t count,
             unsigned char *out, size_t *matches)
 {
     text_t t = {in, len};
-    size_t i = 0, k, end, copied = 0, at = 0;
+    size_t copied = 0, at = 0, start, end, k;
 
     *matches = 0;
-    while (i < len) {
-        end = 0;
-        for (k = 0; k < count && end == 0; k++) {
-            /* no letter differs in more than this bit from its other case */
-            if (((in[i] ^ mappings[k].from[0]) & ~0x20) == 0) {
-                end = match_at(&t, i, &mappings[k]);
+    for (;;) {
+        const cms_rewrite_mapping_t *best = NULL;
+        size_t best_start = len, best_end = len;
+
+        for (k = 0; k < count; k++) {
+            if (find_mapping(&t, copied, &mappings[k], &start, &end) &&
+                start < best_start) {
+                best = &mappings[k];
+                best_start = start;
+                best_end = end;
             }
         }
-        if (end == 0) {
-            i++;
-            continue;
+        at = put(out, at, in + copied, best_start - copied);
+        if (best == NULL) {
+            return at;
         }
-        at = put(out, at, in + copied, i - copied);
-        at = put_authority(&t, i, &mappings[k - 1], out, at);
-        i = copied = end;
+        at = put_authority(&t, best_start, best, out, at);
+        copied = best_end;
         (*matches)++;
     }
-    return put(out, at, in + copied, len - copied);
 }
 
 static int
