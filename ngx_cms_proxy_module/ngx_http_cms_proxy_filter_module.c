@@ -16,6 +16,11 @@ typedef struct {
 
 
 static ngx_int_t ngx_http_cms_proxy_header_filter(ngx_http_request_t *r);
+#if (nginx_version >= 1029000)
+static ngx_int_t ngx_http_cms_proxy_early_hints_filter(ngx_http_request_t *r);
+#endif
+static ngx_http_cms_proxy_ctx_t *ngx_http_cms_proxy_answered(
+    ngx_http_request_t *r);
 static ngx_int_t ngx_http_cms_proxy_switching(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx);
 static ngx_int_t ngx_http_cms_proxy_rewrite_headers(ngx_http_request_t *r,
@@ -83,24 +88,20 @@ ngx_module_t  ngx_http_cms_proxy_filter_module = {
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 
+#if (nginx_version >= 1029000)
+static ngx_http_output_header_filter_pt  ngx_http_next_early_hints_filter;
+#endif
+
 
 static ngx_int_t
 ngx_http_cms_proxy_header_filter(ngx_http_request_t *r)
 {
-    ngx_int_t                       rc;
-    ngx_http_cms_proxy_ctx_t       *ctx;
-    ngx_http_cms_proxy_loc_conf_t  *plcf;
+    ngx_int_t                  rc;
+    ngx_http_cms_proxy_ctx_t  *ctx;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_cms_proxy_module);
-    plcf = ngx_http_get_module_loc_conf(r, ngx_http_cms_proxy_module);
+    ctx = ngx_http_cms_proxy_answered(r);
 
-    /* the verdict may be of another location, before an internal redirect */
-
-    if (ctx == NULL
-        || ctx->route == NULL
-        || ctx->routes != plcf->routes
-        || r->upstream == NULL)
-    {
+    if (ctx == NULL) {
         return ngx_http_next_header_filter(r);
     }
 
@@ -116,15 +117,58 @@ ngx_http_cms_proxy_header_filter(ngx_http_request_t *r)
         }
     }
 
-    if (ctx->route->webbridge->internal_uris.nelts
-        || ctx->route->webbridge->domains.nelts)
-    {
-        if (ngx_http_cms_proxy_rewrite_headers(r, ctx) != NGX_OK) {
-            return NGX_ERROR;
-        }
+    if (ngx_http_cms_proxy_rewrite_headers(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     return ngx_http_next_header_filter(r);
+}
+
+
+#if (nginx_version >= 1029000)
+
+/* 103, where "early_hints" lets it through: its Link headers */
+
+static ngx_int_t
+ngx_http_cms_proxy_early_hints_filter(ngx_http_request_t *r)
+{
+    ngx_http_cms_proxy_ctx_t  *ctx;
+
+    ctx = ngx_http_cms_proxy_answered(r);
+
+    if (ctx && ngx_http_cms_proxy_rewrite_headers(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_next_early_hints_filter(r);
+}
+
+#endif
+
+
+/*
+ * The verdict on this request, if a web bridge answers it; it may also be one
+ * of another location, before an internal redirect.
+ */
+
+static ngx_http_cms_proxy_ctx_t *
+ngx_http_cms_proxy_answered(ngx_http_request_t *r)
+{
+    ngx_http_cms_proxy_ctx_t       *ctx;
+    ngx_http_cms_proxy_loc_conf_t  *plcf;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cms_proxy_module);
+    plcf = ngx_http_get_module_loc_conf(r, ngx_http_cms_proxy_module);
+
+    if (ctx == NULL
+        || ctx->route == NULL
+        || ctx->routes != plcf->routes
+        || r->upstream == NULL)
+    {
+        return NULL;
+    }
+
+    return ctx;
 }
 
 
@@ -186,6 +230,10 @@ ngx_http_cms_proxy_rewrite_headers(ngx_http_request_t *r,
     ngx_http_cms_proxy_header_t  *header;
 
     n = ngx_http_cms_proxy_mappings(ctx, mappings);
+
+    if (n == 0) {
+        return NGX_OK;
+    }
 
     part = &r->headers_out.headers.part;
     i = 0;
@@ -369,6 +417,11 @@ ngx_http_cms_proxy_filter_init(ngx_conf_t *cf)
 {
     ngx_http_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = ngx_http_cms_proxy_header_filter;
+
+#if (nginx_version >= 1029000)
+    ngx_http_next_early_hints_filter = ngx_http_top_early_hints_filter;
+    ngx_http_top_early_hints_filter = ngx_http_cms_proxy_early_hints_filter;
+#endif
 
     return NGX_OK;
 }

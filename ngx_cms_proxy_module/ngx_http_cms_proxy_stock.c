@@ -493,7 +493,7 @@ ngx_http_cms_proxy_apply_default(ngx_conf_t *cf,
         }
     }
 
-    if (def->when & NGX_HTTP_CMS_PROXY_CA
+    if ((def->when & NGX_HTTP_CMS_PROXY_CA)
         && ngx_http_cms_proxy_check_ca(cf, wb) != NGX_CONF_OK)
     {
         return NGX_CONF_ERROR;

@@ -18,6 +18,9 @@ my $other = Edge::RecordingApp->start(listen => '127.0.0.2:9081',
 my $slice = `nginx -V 2>&1` =~ /http_slice_module/
     && !$ENV{NGINX_BINARY} ? 'slice 10;' : '';
 
+my ($version) = `$Edge::Nginx::binary -v 2>&1` =~ m{nginx/1\.(\d+)};
+my $hints = $version >= 29 ? 'early_hints 1;' : '';
+
 my $edge = Edge::Nginx->start(
     log_format => '$uri $status "$cms_webbridge" "$cms_refusal"',
     http => <<"CONF");
@@ -91,6 +94,7 @@ server {
         error_page 502 =200 \@spare;
     }
     location \@spare { cms_proxy one; }
+    location /hints/ { cms_proxy one; $hints }
     location /cached/ {
         cms_proxy one;
         proxy_cache c;
@@ -205,6 +209,18 @@ is(get('/cached/x', 'meet.octavio.test',
 is(get('/cached/x', $guest)->body, "for $guest", 'but keeps both');
 
 is(get('/if', $guest)->status, 301, 'a name without its slash is led to it');
+
+SKIP: {
+    skip 'this nginx has no early_hints', 1 if !$hints;
+    my $client = Edge::HttpClient->new(to => '127.0.0.1:80');
+    $client->send("GET /hints/ HTTP/1.1\r\nHost: $guest\r\n"
+        . join(': ', script({ write => "HTTP/1.1 103 Early Hints\r\n"
+            . "Link: <https://$inside/a.css>; rel=preload\r\n\r\n" },
+            answer(200, 'x'))) . "\r\n\r\n");
+    my $early = $client->response;
+    is($early->header('Link'), "<https://$guest/a.css>; rel=preload",
+        'a hint before the answer does not name the inside');
+}
 
 # ---- a target that leads back ----
 
