@@ -23,12 +23,14 @@ my $turn = Edge::Coturn->start(
 );
 
 # What 32 clients see while all is well: tests that run at the same time may
-# take more of this machine than an outage does.
-my $load = $turn->load(clients => 32, seconds => 3, user => 'user%d',
+# take more of this machine than an outage does. 50 ms is what must hold where
+# the machine is free.
+my $well = $turn->load(clients => 32, seconds => 3, user => 'user%d',
     users => 100, password => 'right', name => 'well')->total;
-my $limit = 3 * $load->{p99_ms} > 50 ? 3 * $load->{p99_ms} : 50;
-diag("p99 $load->{p99_ms} ms before any outage: up to $limit ms are taken")
-    if $limit > 50;
+my $limit = $well->{p99_ms} > 25 ? 3 * $well->{p99_ms} : 50;
+diag("p99 before any outage $well->{p99_ms} ms: in one, "
+        . ($limit > 50 ? "$limit ms are taken on this busy machine"
+            : '50 ms must hold'));
 
 sub notices {
     my ($what) = @_;
@@ -63,7 +65,9 @@ sub away_for_10_s {
     my $total = $load->total;
     is_deeply($total->{refused}, {}, "$how: nobody was refused");
     is($total->{timeouts}, 0, "$how: nobody went without an answer");
-    cmp_ok($total->{p99_ms}, '<', $limit, "$how: p99 under $limit ms");
+    cmp_ok($total->{p99_ms}, '<', $limit,
+        "$how: p99 $total->{p99_ms} ms under $limit ms");
+    diag("p99 $total->{p99_ms} ms, $how");
     cmp_ok($total->{allocations}, '>', 1000,
         "$how: $total->{allocations} allocations");
     is(notices('is away') - $starts, 1, "$how: one line at its start");
@@ -92,6 +96,10 @@ ok(wait_until(sub { $strict->allocate('user1', 'right') eq 'ok' }, 5),
 $pg->freeze;
 ok(wait_until(sub { $strict->allocate('user1', 'right') eq '401' }, 4),
     'and is refused when the key is no longer fresh');
+my @lines = $strict->log_text =~ /^turn_auth_plugin: (.*is away.*)$/mg;
+like($lines[0], qr/; no user is known yet/, '... the log says what happens:');
+like($lines[1], qr/; stale_ttl is 0: nobody logs in when fresh_ttl is over/,
+    $lines[1]);
 $pg->thaw;
 ok(wait_until(sub { $strict->allocate('user1', 'right') eq 'ok' }, 4),
     'until the database is back');
@@ -114,7 +122,7 @@ sub connections {
 }
 my $connections = connections();
 $proxy->tell('hold');
-ok($turn->wait_log(qr/is away \(no answer in time\)/), 'a pause is noticed');
+ok($turn->wait_log(qr/is away \(no answer within query_timeout\)/), 'a pause is noticed');
 is($turn->allocate('user1', 'right'), 'ok', '... and does not matter');
 $proxy->tell('pass');
 ok($turn->wait_log(qr/is back after/, 3), 'its end is noticed');

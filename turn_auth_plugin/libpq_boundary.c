@@ -126,9 +126,12 @@ static void begin_store(const char *conninfo)
     ours.begun = 1;
     ours.conninfo = strdup(conninfo);
     ours.store = ours.conninfo ? store_start(conninfo, &settings) : NULL;
-    if (ours.store) {
-        look_up_begin(&ours.look_up, ours.store, &settings);
+    if (!ours.store) {
+        /* coturn alone would open all peers in the next outage. */
+        notice("no memory or no thread: turnserver cannot go on");
+        _exit(1);
     }
+    look_up_begin(&ours.look_up, ours.store, &settings);
 }
 
 /*
@@ -146,8 +149,7 @@ static struct store *store_for(const struct handle *h)
     if (!ours.begun) {
         begin_store(h->conninfo);
     }
-    st = ours.store && strcmp(ours.conninfo, h->conninfo) == 0 ? ours.store
-                                                               : NULL;
+    st = strcmp(ours.conninfo, h->conninfo) == 0 ? ours.store : NULL;
     pthread_mutex_unlock(&ours.lock);
     return st;
 }

@@ -79,15 +79,6 @@ static void forget_questions(struct link *l)
     l->last = &l->first;
 }
 
-void link_destroy(struct link *l)
-{
-    forget_questions(l);
-    PQfinish(l->conn);
-    connecting_worked(&l->connecting);
-    free((char *)l->o.conninfo);
-    free(l);
-}
-
 enum link_state link_state(const struct link *l)
 {
     return l->state;

@@ -64,9 +64,11 @@ struct link_options {
     const char *probe_sql;
 };
 
-/* Copies the options. It begins to connect with the first link_step(). */
+/*
+ * Copies the options. It begins to connect with the first link_step(), and
+ * lives as long as the process.
+ */
 struct link *link_create(const struct link_options *o);
-void link_destroy(struct link *l);
 
 enum link_state link_state(const struct link *l);
 

@@ -1,7 +1,6 @@
 /*
  * A keyed hash (SipHash-1-3) of user names, so that nobody outside can choose
- * names that meet in one place of the cache. Called by user_cache.c and
- * look_ups.c.
+ * names that meet in one place of the cache. Called by user_cache.c.
  */
 
 #ifndef NAME_HASH_H

@@ -240,3 +240,12 @@ void pending_give_up(struct pending *q)
     }
     pthread_mutex_unlock(&q->lock);
 }
+
+void pending_go_on(struct pending *q)
+{
+    pthread_mutex_lock(&q->lock);
+    for (struct pending_look_up *l = q->first; l; l = l->next) {
+        l->given_up = 0;
+    }
+    pthread_mutex_unlock(&q->lock);
+}

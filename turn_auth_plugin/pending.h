@@ -51,5 +51,7 @@ void pending_send_again(struct pending *q);
  * until it is finished or lost; the rest is forgotten.
  */
 void pending_give_up(struct pending *q);
+/* Somebody can be asked again: what was sent is worth waiting for. */
+void pending_go_on(struct pending *q);
 
 #endif

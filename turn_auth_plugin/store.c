@@ -112,6 +112,16 @@ static void wait_for_tables(struct store *st)
     }
 }
 
+/*
+ * Users come first: where the server has room for one connection only, that one
+ * is theirs.
+ */
+static int tables_turn(const struct store *st)
+{
+    return link_state(st->users_link) == LINK_UP ||
+           link_state(st->tables_link) != LINK_DOWN;
+}
+
 static void check_tables(struct store *st, int64_t now_ms)
 {
     int64_t read_ms;
@@ -137,10 +147,15 @@ static void end_tables_outage(struct store *st)
     }
 }
 
+static void tables_down(void *owner, const char *reason);
+
 /* ---- users ---- */
 
 static const char *meanwhile(const struct store *st)
 {
+    if (user_cache_count(st->users, USER_VALID) == 0) {
+        return "no user is known yet: nobody can log in";
+    }
     return st->settings->stale_ttl_ms
                ? "known users are answered from memory"
                : "stale_ttl is 0: nobody logs in when fresh_ttl is over";
@@ -171,6 +186,7 @@ static void users_up(void *owner)
     struct store *st = owner;
     int64_t gone_ms = outage_up(&st->users_outage, monotonic_ms());
 
+    pending_go_on(st->pending);
     atomic_store(&st->away, 0);
     if (gone_ms >= 0) {
         notice("PostgreSQL %s is back after %.1f s", st->label,
@@ -189,6 +205,9 @@ static void users_down(void *owner, const char *reason)
     } else if (st->users_outage.away) {
         pending_give_up(st->pending);
     }
+    if (!tables_turn(st)) {
+        tables_down(st, reason);
+    }
 }
 
 static void users_silent(void *owner)
@@ -196,7 +215,7 @@ static void users_silent(void *owner)
     struct store *st = owner;
 
     if (outage_failure(&st->users_outage, 1, monotonic_ms())) {
-        begin_outage(st, "no answer in time");
+        begin_outage(st, "no answer within query_timeout");
     }
 }
 
@@ -398,8 +417,10 @@ static void wait_for_something(struct store *st)
     uint64_t wakes;
 
     next_ms =
-        least(link_next_ms(st->users_link), link_next_ms(st->tables_link));
-    next_ms = least(next_ms, outage_next_ms(&st->users_outage));
+        least(link_next_ms(st->users_link), outage_next_ms(&st->users_outage));
+    if (tables_turn(st)) {
+        next_ms = least(next_ms, link_next_ms(st->tables_link));
+    }
     if (!st->users_outage.away) {
         next_ms = least(next_ms, outage_next_ms(&st->tables_outage));
     }
@@ -421,9 +442,13 @@ static void *run(void *arg)
 
         atomic_store(&st->hangs, 0);
         link_step(st->users_link, now_ms);
-        link_step(st->tables_link, now_ms);
+        if (tables_turn(st)) {
+            link_step(st->tables_link, now_ms);
+        }
         if (outage_tick(&st->users_outage, now_ms)) {
-            begin_outage(st, "no answer yet");
+            begin_outage(st, link_state(st->users_link) == LINK_PROVING
+                                 ? "no answer within query_timeout"
+                                 : "no connection yet");
         }
         check_tables(st, now_ms);
         send_pending(st);
@@ -541,12 +566,13 @@ struct store *store_start(const char *conninfo, const struct settings *s)
     atomic_init(&st->wanted, ALWAYS_READ);
     describe(st->label, sizeof(st->label), conninfo);
     st->started_ms = monotonic_ms();
-    outage_begin(&st->users_outage, s->query_timeout_ms, st->started_ms);
+    /* The first connection may take longer than one that is there. */
+    outage_begin(&st->users_outage, s->query_timeout_ms,
+                 st->started_ms + SHORTEST_CONNECT_MS / 2);
     outage_begin(&st->tables_outage, tables_timeout_ms(st), st->started_ms);
     strcpy(st->tables_reason, "no answer yet");
     /* Once in the life of a process: what was made stays when it fails. */
     if (make_parts(st, conninfo) != 0 || start_thread(st) != 0) {
-        notice("no memory or no thread: nobody can log in");
         return NULL;
     }
     the_store = st;

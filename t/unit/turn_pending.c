@@ -109,6 +109,27 @@ static void lost_and_given_up(void)
     ok(!pending_take(q), "given up, too");
 }
 
+static void heard_again(void)
+{
+    struct user_name u = named("heard");
+    struct user_record valid = {.state = USER_VALID};
+    struct pending_look_up *l;
+    pthread_t t;
+    int before = atomic_load(&joined);
+
+    pending_ask_later(q, &u);
+    l = take();
+    pending_give_up(q);
+    pending_go_on(q);
+    pthread_create(&t, NULL, worker, "heard");
+    while (atomic_load(&joined) == before) {
+        usleep(1000);
+    }
+    usleep(10000);
+    pending_finish(q, l, &valid);
+    is_int(join(t), USER_VALID, "given up, heard again: worth waiting for");
+}
+
 static void bounded(void)
 {
     char name[32];
@@ -130,6 +151,7 @@ int main(void)
     one_query();
     too_late();
     lost_and_given_up();
+    heard_again();
     bounded();
     free(q);
     return done_testing();
