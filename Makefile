@@ -86,6 +86,7 @@ install: all	## module, plugin, SQL and examples, below DESTDIR
 	mv $(DESTDIR)$(PLUGIN_DIR)/.cms-edge.new \
 	  $(DESTDIR)$(PLUGIN_DIR)/$(notdir $(PLUGIN))
 	cp -r sql conf-examples $(DESTDIR)$(SHARE_DIR)/
+	chmod -R a+rX $(DESTDIR)$(SHARE_DIR)
 
 clean:	## remove build/
 	rm -rf $(BUILD)

@@ -170,11 +170,9 @@ sub commands {
         symlink "$Edge::Netns::dir/lib", "$checkout/build";
     }
     local @ENV{keys %env} = values %env;
-    delete local $ENV{PERL5LIB};    # sudo would
+    delete local $ENV{PERL5LIB};    # a login has none
     local $ENV{PATH} = "$Edge::Netns::dir/bin:$ENV{PATH}";
     return output($site->in('edge'), 'sh', '-c', "cd $checkout\n"
-            . "sudo() { shift 2; setpriv --reuid=postgres --regid=postgres"
-            . " --init-groups \"\$@\"; }\n"
             . Edge::Examples::substituted($commands));
 }
 

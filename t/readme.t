@@ -55,9 +55,8 @@ is(run($Edge::Nginx::binary, '-t', '-c', "$Edge::Netns::dir/snippet.conf",
 
 # ---- the SQL snippet ----
 
-my ($sql) = $readme =~ /^```\n(psql .*?)^```/ms;
+my ($sql) = $readme =~ /^```\n(createdb .*?)^```/ms;
 my $pg = Edge::Postgres->start;
-$pg->create_db('turn');
 my $host = $pg->socket_dir;
 my $out = "$Edge::Netns::dir/sql.out";
 is(run('sh', '-c', "cd '$root' && set -e && PGHOST='$host' PGUSER=postgres "

@@ -91,11 +91,6 @@ sub coturn {
     for my $path ($unit =~ /^AssertPathExists=(.*)$/mg) {
         -e $path or croak "$drop_in: AssertPathExists=$path";
     }
-    my ($runtime) = $unit =~ /^RuntimeDirectory=(.*)$/m;
-    my (undef, undef, $uid, $gid) = getpwnam('turnserver');
-    mkdir "/run/$runtime", 0750;
-    chown $uid, $gid, "/run/$runtime";
-
     my @as = ('setpriv', '--reuid=turnserver', '--regid=turnserver',
         '--init-groups',
         $unit =~ /^NoNewPrivileges=yes$/m ? '--no-new-privs' : (),
