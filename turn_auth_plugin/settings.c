@@ -52,9 +52,11 @@ static const struct setting {
     {"negative_ttl", TIME, offsetof(struct settings, negative_ttl_ms),
      5 * SECOND, 0, 1 * HOUR, "0 or up to 1h"},
     /*
-     * Deadline of one look-up in the database. A database that answers nothing
-     * for this long counts as away; each look-up is then answered from memory
-     * at once. Connecting may take four times as long, and 2 s at least.
+     * Deadline of one look-up in the database; longer than the way there and
+     * back. A database that answers nothing for this long counts as away until
+     * it answers in time; each look-up is then answered from memory at once.
+     * Connecting to a host may take four times as long, and 2 s at least; after
+     * that time the server gives a question up by itself (statement_timeout).
      */
     {"query_timeout", TIME, offsetof(struct settings, query_timeout_ms),
      500 * MS, 10 * MS, 10 * SECOND, "10ms to 10s"},
