@@ -170,7 +170,6 @@ sub commands {
         symlink "$Edge::Netns::dir/lib", "$checkout/build";
     }
     local @ENV{keys %env} = values %env;
-    delete local $ENV{PERL5LIB};    # a login has none
     local $ENV{PATH} = "$Edge::Netns::dir/bin:$ENV{PATH}";
     return output($site->in('edge'), 'sh', '-c', "cd $checkout\n"
             . Edge::Examples::substituted($commands));

@@ -19,12 +19,16 @@ use warnings;
 use Carp;
 use Edge::Netns;
 use Edge::Process qw(wait_until spew slurp);
+use File::Copy qw(copy);
 use IPC::Open2;
 use JSON::PP;
 use Time::HiRes qw(time sleep);
 
-our $plugin = $ENV{TURN_AUTH_PLUGIN}
-    // "$Edge::Netns::root/build/turn_auth_plugin.so";
+# A copy where user turnserver can read it, wherever the checkout is: a
+# preload that cannot be read is left out with one line on stderr.
+our $plugin = "$Edge::Netns::dir/turn_auth_plugin.so";
+copy($ENV{TURN_AUTH_PLUGIN} // "$Edge::Netns::root/build/turn_auth_plugin.so",
+    $plugin) or croak "turn_auth_plugin.so: $!";
 our $turnserver = $ENV{TURNSERVER} // '/usr/bin/turnserver';
 
 my $built;

@@ -33,6 +33,8 @@ sub import {
             or die "unshare: $!\n";
     }
     delete $ENV{EDGE_NETNS};
+    # prove's; programs in Perl that run as another user may not read it.
+    delete $ENV{PERL5LIB};
 }
 
 1;
