@@ -215,6 +215,7 @@ subtest 'with peer authentication' => sub {
         my $pid = open(my $out, '-|') // die "fork: $!";
         if (!$pid) {
             open STDERR, '>&', \*STDOUT;
+            chdir '/';
             exec 'setpriv', "--reuid=$os_user", "--regid=$os_user",
                 '--init-groups', 'psql', '-XAtwd', $conninfo, '-c',
                 'select name from turnusers_lt';
