@@ -20,6 +20,8 @@ $site->network;
 {
     my ($status, $said) = output($site->in('edge'), 'nginx', '-t');
     is($status, 0, 'nginx -t accepts the example') or diag($said);
+    # From 1.25.1 on nginx would have "http2 on", which 1.22 does not know.
+    $said =~ s/^.*"listen \.\.\. http2" directive is deprecated.*\n//m;
     unlike($said, qr/\[warn\]/, 'without a warning');
 }
 
