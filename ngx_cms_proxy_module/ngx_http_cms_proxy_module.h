@@ -192,6 +192,9 @@ ngx_command_t *ngx_http_cms_proxy_stock_command(ngx_conf_t *cf, char *name,
     ngx_uint_t context, ngx_module_t **module);
 char *ngx_http_cms_proxy_record(ngx_conf_t *cf, ngx_array_t *list,
     ngx_command_t *stock);
+char *ngx_http_cms_proxy_call(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_array_t *args, ngx_http_cms_proxy_where_t *where, ngx_uint_t cmd_type,
+    void *conf);
 char *ngx_http_cms_proxy_check_location(ngx_conf_t *cf,
     ngx_http_core_loc_conf_t *clcf, ngx_http_cms_proxy_loc_conf_t *plcf);
 char *ngx_http_cms_proxy_expand(ngx_conf_t *cf,

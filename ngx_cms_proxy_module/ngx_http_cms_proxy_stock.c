@@ -536,11 +536,8 @@ ngx_http_cms_proxy_default_arg(ngx_http_cms_proxy_srv_conf_t *wb, char *arg)
 static char *
 ngx_http_cms_proxy_apply(ngx_conf_t *cf, ngx_http_cms_proxy_directive_t *d)
 {
-    char                 *rv;
-    void                **confp;
-    ngx_conf_t            save;
-    ngx_array_t           args;
-    ngx_conf_file_t       file;
+    void         **confp;
+    ngx_array_t    args;
 
     /* handlers may change their arguments, and each location needs them */
 
@@ -553,28 +550,44 @@ ngx_http_cms_proxy_apply(ngx_conf_t *cf, ngx_http_cms_proxy_directive_t *d)
     ngx_memcpy(ngx_array_push_n(&args, d->args->nelts), d->args->elts,
                d->args->nelts * sizeof(ngx_str_t));
 
-    /* errors name the line that the directive, or the block, stands in */
+    confp = *(void **) ((char *) cf->ctx + d->cmd->conf);
+
+    return ngx_http_cms_proxy_call(cf, d->cmd, &args, &d->where,
+                                   NGX_HTTP_LOC_CONF,
+                                   confp[ngx_http_proxy_module.ctx_index]);
+}
+
+
+/*
+ * Calls a stock handler as if its directive stood at that place with these
+ * arguments: errors name the line that the directive, or the block, stands in.
+ */
+
+char *
+ngx_http_cms_proxy_call(ngx_conf_t *cf, ngx_command_t *cmd, ngx_array_t *args,
+    ngx_http_cms_proxy_where_t *where, ngx_uint_t cmd_type, void *conf)
+{
+    char             *rv;
+    ngx_conf_t        save;
+    ngx_conf_file_t   file;
 
     file = *cf->conf_file;
-    file.file.name = d->where.file;
-    file.line = d->where.line;
+    file.file.name = where->file;
+    file.line = where->line;
 
     save = *cf;
 
     cf->conf_file = &file;
-    cf->args = &args;
-    cf->cmd_type = NGX_HTTP_LOC_CONF;
+    cf->args = args;
+    cf->cmd_type = cmd_type;
 
-    confp = *(void **) ((char *) cf->ctx + d->cmd->conf);
-
-    rv = d->cmd->set(cf, d->cmd, confp[ngx_http_proxy_module.ctx_index]);
+    rv = cmd->set(cf, cmd, conf);
 
     *cf = save;
 
     if (rv != NGX_CONF_OK && rv != NGX_CONF_ERROR) {
-        return ngx_http_cms_proxy_conf_error(cf, &d->where,
-                                             "\"%V\" directive %s",
-                                             &d->cmd->name, rv);
+        return ngx_http_cms_proxy_conf_error(cf, where, "\"%V\" directive %s",
+                                             &cmd->name, rv);
     }
 
     return rv;

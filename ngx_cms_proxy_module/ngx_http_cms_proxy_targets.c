@@ -126,13 +126,10 @@ ngx_http_cms_proxy_add_target(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb, ngx_command_t *server,
     ngx_http_cms_proxy_directive_t *target)
 {
-    char                        *rv;
     ngx_int_t                    rc;
     ngx_url_t                    u;
     ngx_str_t                   *value;
     ngx_uint_t                   i;
-    ngx_conf_t                   save;
-    ngx_conf_file_t              file;
     ngx_http_upstream_server_t  *us;
 
     value = target->args->elts;
@@ -159,21 +156,10 @@ ngx_http_cms_proxy_add_target(ngx_conf_t *cf,
 
     ngx_str_set(&value[1], "127.0.0.1:9");
 
-    file = *cf->conf_file;
-    file.file.name = target->where.file;
-    file.line = target->where.line;
-
-    save = *cf;
-
-    cf->conf_file = &file;
-    cf->args = target->args;
-    cf->cmd_type = NGX_HTTP_UPS_CONF;
-
-    rv = server->set(cf, server, wb->upstream);
-
-    *cf = save;
-
-    if (rv != NGX_CONF_OK) {
+    if (ngx_http_cms_proxy_call(cf, server, target->args, &target->where,
+                                NGX_HTTP_UPS_CONF, wb->upstream)
+        != NGX_CONF_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
