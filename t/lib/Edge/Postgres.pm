@@ -13,6 +13,11 @@ package Edge::Postgres;
 #
 # It is the newest Debian has installed, or the server whose programs are in
 # $POSTGRES_BIN; psql is Debian's in any case.
+#
+#   my $standby = $pg->standby(name => 'standby', port => 5433);
+#   $pg->kill; $standby->promote;            # a failover
+#   my $old = $pg->backup('monday'); ... $pg->put_back($old);
+#   $pg->dump($file); ... $pg->restore($file);
 
 use strict;
 use warnings;
@@ -63,7 +68,9 @@ sub start {
         'shared_buffers = 16MB', 'max_connections = 100',
         'autovacuum_naptime = 1d', @{$o{conf} || []});
     _replace("$self->{data}/pg_hba.conf", $o{hba}
-            || ['local all all trust', 'host all all samehost trust']);
+            || ['local all all trust', 'local replication all trust',
+                'host all all samehost trust',
+                'host replication all samehost trust']);
     _replace("$self->{data}/pg_ident.conf", $o{ident}) if $o{ident};
     push @clusters, $self;
     $self->up;
@@ -151,6 +158,101 @@ sub log_text { $_[0]{process}->log_text }
 
 # Waits until the server log matches; true, or false after the seconds.
 sub wait_log { my $self = shift; return $self->{process}->wait_log(@_) }
+
+# ---- standby, backup, dump ----
+
+# standby(name => 'standby', port => 5433, conf => [...], via => 'host=...'):
+# a second cluster that follows this one by streaming, through its socket or
+# the way libpq is told in via. Accepts (reading) connections on return.
+sub standby {
+    my ($self, %o) = @_;
+    my $name = $o{name} // 'standby';
+    my $standby = bless {
+        %$self,
+        name => $name,
+        port => $o{port} // $self->{port} + 1,
+        data => "$Edge::Netns::dir/$name/data",
+        socket_dir => "$Edge::Netns::dir/$name",
+        dbh => {},
+        process => undef,
+    }, ref $self;
+    my (undef, undef, $uid, $gid) = getpwnam('postgres');
+    mkdir $standby->{socket_dir}, 0755
+        or croak "$standby->{socket_dir}: $!";
+    chown $uid, $gid, $standby->{socket_dir};
+    $self->_base_backup($standby->{data}, '-R', '-C', '-S', $name, '-d',
+        $o{via} // $self->_replication);
+    _append("$standby->{data}/postgresql.conf", "port = $standby->{port}",
+        "unix_socket_directories = '$standby->{socket_dir}'",
+        'hot_standby = on', @{$o{conf} || []});
+    push @clusters, $standby;
+    return $standby->up;
+}
+
+# Waits until this standby shows all that the primary has committed by now.
+sub catch_up {
+    my ($self, $primary) = @_;
+    # Something to commit for good, whatever synchronous_commit is.
+    my $dbh = $primary->dbh;
+    $dbh->begin_work;
+    $dbh->do('set local synchronous_commit = local');
+    $dbh->do("select pg_logical_emit_message(true, 'test', 'catch up')");
+    $dbh->commit;
+    my $lsn = $primary->value('select pg_current_wal_flush_lsn()');
+    return Edge::Process::wait_until(sub {
+        $self->value('select pg_last_wal_replay_lsn() >= ?::pg_lsn', $lsn);
+    }) || croak "$self->{name} does not catch up";
+}
+
+# A standby becomes a primary; returns when it takes writes.
+sub promote {
+    my ($self) = @_;
+    $self->value('select pg_promote(true, 20)')
+        or croak "$self->{name} is not promoted";
+}
+
+# A physical copy of the whole cluster as it is now; its directory.
+sub backup {
+    my ($self, $name) = @_;
+    my $copy = "$self->{socket_dir}/" . ($name // 'backup');
+    $self->_base_backup($copy, '-d', $self->_replication);
+    return $copy;
+}
+
+# put_back(DIRECTORY): stops, goes back to that backup, starts again.
+sub put_back {
+    my ($self, $copy) = @_;
+    $self->stop if $self->alive;
+    system('rm', '-rf', $self->{data}) == 0 or croak 'rm failed';
+    system('cp', '-a', $copy, $self->{data}) == 0 or croak 'cp failed';
+    return $self->up;
+}
+
+# dump(FILE, db =>): what pg_dump -Fc says. restore(FILE, db =>, clean =>):
+# that in a new database in place of the one there was, whose sessions are cut
+# off; with clean, in the one that is there (pg_restore --clean).
+sub dump {
+    my ($self, $file, %o) = @_;
+    my $out = _output("$self->{bin}/pg_dump", $self->_at, '-Fc', '-f', $file,
+        $o{db} // $self->{db});
+    croak "pg_dump: $out" if $?;
+    return $file;
+}
+
+sub restore {
+    my ($self, $file, %o) = @_;
+    my $db = $o{db} // $self->{db};
+    if (!$o{clean}) {
+        $self->_forget_connections;
+        my $dbh = $self->dbh(db => 'postgres');
+        $dbh->do('drop database if exists ' . $dbh->quote_identifier($db)
+                . ' with (force)');
+        $self->create_db($db);
+    }
+    my $out = _output("$self->{bin}/pg_restore", $self->_at,
+        $o{clean} ? ('--clean', '--if-exists') : (), '-d', $db, $file);
+    croak "pg_restore: $out" if $?;
+}
 
 # ---- databases ----
 
@@ -263,6 +365,26 @@ sub _connect {
         "dbi:Pg:dbname='$db';host=$self->{socket_dir};port=$self->{port}",
         $o{user} // 'postgres', '',
         {AutoCommit => 1, AutoInactiveDestroy => 1, %$attr});
+}
+
+# pg_basebackup of this cluster into a directory that is not there yet.
+sub _base_backup {
+    my ($self, $to, @options) = @_;
+    my $out = _output('setpriv', '--reuid=postgres', '--regid=postgres',
+        '--init-groups', '--', "$self->{bin}/pg_basebackup", '--no-sync',
+        '--checkpoint=fast', '-X', 'stream', '-D', $to, @options);
+    croak "pg_basebackup: $out" if $?;
+}
+
+sub _replication {
+    my ($self) = @_;
+    return "host=$self->{socket_dir} port=$self->{port} user=postgres";
+}
+
+# Where the client programs find this cluster.
+sub _at {
+    my ($self) = @_;
+    return ('-h', $self->{socket_dir}, '-p', $self->{port}, '-U', 'postgres');
 }
 
 sub _forget_connections {
