@@ -31,9 +31,11 @@ sub refuses {
 
 refuses("fresh_ttl = soon\n", 1, "fresh_ttl is 'soon', expected a time with its"
     . ' unit (ms, s, m, h, d), 100ms to 1d');
-refuses("cache_size = 5000\n\nredis = unix:/run/redis.sock\n", 3,
-    "there is no setting 'redis', expected one of cache_size, fresh_ttl, "
-    . 'stale_ttl, negative_ttl, query_timeout, poll_interval');
+refuses("cache_size = 5000\n\nredis_host = unix:/run/redis.sock\n", 3,
+    "there is no setting 'redis_host', expected one of cache_size, fresh_ttl, "
+    . 'stale_ttl, negative_ttl, query_timeout, poll_interval, redis, '
+    . 'redis_password_file, redis_database, redis_prefix, redis_timeout, '
+    . 'seal_key_file, cli, cli_password_file, figures_dir');
 refuses("fresh_ttl = 2h\nstale_ttl = 1h\n", 2, 'stale_ttl is shorter than '
     . 'fresh_ttl, expected 0 or at least fresh_ttl');
 refuses("nonsense", 1, 'this is no setting, expected key = value');

@@ -1,6 +1,7 @@
 /*
  * Memory for keys and secrets: left out of core files, wiped before it is
- * given back. Called by user_cache.c and rows.c.
+ * given back. Called by whoever holds such: user_cache.c, rows.c,
+ * secret_file.c.
  */
 
 #ifndef SECRET_MEMORY_H

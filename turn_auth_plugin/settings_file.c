@@ -5,6 +5,8 @@
 #define _GNU_SOURCE
 #include "settings_file.h"
 
+#include "secret_file.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +34,46 @@ static int parse_stream(struct settings *s, FILE *f, const char *file,
     return result;
 }
 
+/* A password is the first line of its file. */
+static int read_secret(struct setting_secret *secret, const char *key,
+                       const char *path, int whole, const char *file,
+                       char *error, size_t error_size)
+{
+    char what[256 + SETTING_TEXT];
+    char *text;
+
+    if (!path[0]) {
+        return 0;
+    }
+    text = secret_file_read(path, &secret->len, what, sizeof(what));
+    if (text && !whole) {
+        secret->len = strcspn(text, "\r\n");
+        explicit_bzero(text + secret->len, SECRET_FILE_SIZE - secret->len);
+        snprintf(what, sizeof(what),
+                 "has an empty first line, expected the password there");
+    }
+    if (!text || secret->len == 0) {
+        snprintf(error, error_size, "%s:%d: %s %s %s", file, secret->line, key,
+                 path, what);
+        return -1;
+    }
+    secret->text = text;
+    return 0;
+}
+
+static int read_secrets(struct settings *s, const char *file, char *error,
+                        size_t size)
+{
+    return read_secret(&s->redis_password, "redis_password_file",
+                       s->redis_password_file, 0, file, error, size) ||
+                   read_secret(&s->seal_keys, "seal_key_file", s->seal_key_file,
+                               1, file, error, size) ||
+                   read_secret(&s->cli_password, "cli_password_file",
+                               s->cli_password_file, 0, file, error, size)
+               ? -1
+               : 0;
+}
+
 int settings_file_read(struct settings *s, char *error, size_t error_size)
 {
     const char *named = secure_getenv("TURN_AUTH_CONF");
@@ -52,5 +94,5 @@ int settings_file_read(struct settings *s, char *error, size_t error_size)
     }
     result = parse_stream(s, f, file, error, error_size);
     fclose(f);
-    return result;
+    return result == 0 ? read_secrets(s, file, error, error_size) : -1;
 }

@@ -1,6 +1,7 @@
 /*
- * Finds and reads the settings file; called once by libpq_boundary.c when
- * turnserver starts.
+ * Finds and reads the settings file and the files of secrets that it names (a
+ * wrong one is an error of the line that names it); called once by
+ * libpq_boundary.c when turnserver starts.
  */
 
 #ifndef SETTINGS_FILE_H
