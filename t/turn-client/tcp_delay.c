@@ -13,6 +13,18 @@
  *   pass       goes on, with what was held first
  *   refuse     every connection is reset, new ones are refused
  *   accept     the opposite of refuse
+ *
+ * Questions arrive and answers are held, so that they are old when they come:
+ *
+ *   hold-answers             what the server sends from now on
+ *   hold-answers said TEXT   the same on connections whose client said TEXT
+ *                            before (in its first 64 KiB), on no others
+ *   hold-answers asked TEXT  on each connection whose client says TEXT (in one
+ *                            piece), from then on
+ *   held                     confirmed as soon as an answer is being held
+ *   release                  all that is held goes on, nothing is held any more
+ *   cut                      resets every connection; new ones are welcome
+ *   cut said TEXT            only those whose client said TEXT
  */
 
 #define _GNU_SOURCE
@@ -30,6 +42,7 @@
 
 #define MAX_LINKS 512
 #define CHUNK 16384
+#define SAID 65536
 
 struct chunk {
     struct chunk *next;
@@ -44,13 +57,18 @@ struct lane {
     int from;
     int to;
     int ended;
+    int held;
     struct chunk *first;
     struct chunk **last;
 };
 
+enum { QUESTIONS, ANSWERS };
+
 struct link {
     int used;
     struct lane lanes[2];
+    size_t said_len;
+    char said[SAID]; /* what the client said first */
 };
 
 static struct link links[MAX_LINKS];
@@ -58,6 +76,9 @@ static struct sockaddr_in listen_at, server_at;
 static int listener = -1;
 static double delay_ms;
 static int holding;
+static int hold_answers;    /* of new connections as well */
+static char hold_asked[256]; /* "": nothing */
+static int held_is_asked;   /* somebody waits for "held" */
 
 static double now_ms(void)
 {
@@ -143,16 +164,34 @@ static void begin_link(int client)
     fcntl(client, F_SETFL, O_NONBLOCK);
     setsockopt(server, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    memset(l, 0, sizeof(*l));
     l->used = 1;
+    l->said_len = 0;
     l->lanes[0] = (struct lane){.from = client, .to = server};
-    l->lanes[1] = (struct lane){.from = server, .to = client};
+    l->lanes[1] =
+        (struct lane){.from = server, .to = client, .held = hold_answers};
     l->lanes[0].last = &l->lanes[0].first;
     l->lanes[1].last = &l->lanes[1].first;
 }
 
+/* Remembers what a client said, and begins to hold the answer to it. */
+static void listen_to(struct link *l, const char *text, size_t n)
+{
+    size_t room = SAID - l->said_len;
+
+    memcpy(l->said + l->said_len, text, n < room ? n : room);
+    l->said_len += n < room ? n : room;
+    if (hold_asked[0] && memmem(text, n, hold_asked, strlen(hold_asked))) {
+        l->lanes[ANSWERS].held = 1;
+    }
+}
+
+static int has_said(const struct link *l, const char *text)
+{
+    return memmem(l->said, l->said_len, text, strlen(text)) != NULL;
+}
+
 /* Takes what has arrived, to be passed on later. */
-static void take(struct lane *lane)
+static void take(struct link *l, struct lane *lane)
 {
     struct chunk *c = malloc(sizeof(*c) + CHUNK);
     ssize_t n;
@@ -169,6 +208,9 @@ static void take(struct lane *lane)
     *c = (struct chunk){.due_ms = now_ms() + delay_ms, .len = (size_t)n};
     *lane->last = c;
     lane->last = &c->next;
+    if (lane == &l->lanes[QUESTIONS]) {
+        listen_to(l, c->bytes, c->len);
+    }
 }
 
 /* Passes on what is due; returns -1 when the other side is gone. */
@@ -177,7 +219,7 @@ static int pass(struct lane *lane, double now)
     struct chunk *c;
     ssize_t n;
 
-    while ((c = lane->first) && c->due_ms <= now) {
+    while ((c = lane->first) && c->due_ms <= now && !lane->held) {
         n = send(lane->to, c->bytes + c->sent, c->len - c->sent, MSG_NOSIGNAL);
         if (n < 0) {
             return errno == EAGAIN ? 0 : -1;
@@ -201,7 +243,8 @@ static void pass_all(double now)
         for (int i = 0; l->used && i < 2; i++) {
             struct lane *lane = &l->lanes[i];
 
-            if (pass(lane, now) || (lane->ended && !lane->first)) {
+            if (pass(lane, now) ||
+                (lane->ended && !lane->first && !lane->held)) {
                 close_link(l);
             }
         }
@@ -210,19 +253,76 @@ static void pass_all(double now)
 
 /* ---- commands and the loop ---- */
 
-static void reset_all(void)
+/* Those whose client said text; all, when it is NULL. */
+static void reset_links(const char *text)
 {
     for (struct link *l = links; l < links + MAX_LINKS; l++) {
-        if (l->used) {
+        if (l->used && (!text || has_said(l, text))) {
             reset_link(l);
         }
     }
 }
 
+static void set_held(int held, const char *text)
+{
+    for (struct link *l = links; l < links + MAX_LINKS; l++) {
+        if (l->used && (!text || has_said(l, text))) {
+            l->lanes[ANSWERS].held = held;
+        }
+    }
+}
+
+static int is_held(void)
+{
+    for (struct link *l = links; l < links + MAX_LINKS; l++) {
+        if (l->used && l->lanes[ANSWERS].held && l->lanes[ANSWERS].first) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void begin_to_hold(const char *which)
+{
+    if (strncmp(which, " asked ", 7) == 0) {
+        snprintf(hold_asked, sizeof(hold_asked), "%s", which + 7);
+    } else if (strncmp(which, " said ", 6) == 0) {
+        set_held(1, which + 6);
+    } else {
+        hold_answers = 1;
+        set_held(1, NULL);
+    }
+}
+
+static void release(void)
+{
+    hold_answers = 0;
+    hold_asked[0] = '\0';
+    set_held(0, NULL);
+}
+
+static void confirm(const char *line)
+{
+    puts(line);
+    fflush(stdout);
+}
+
 static void obey(char *line)
 {
     line[strcspn(line, "\n")] = '\0';
-    if (strncmp(line, "delay ", 6) == 0) {
+    if (strcmp(line, "held") == 0) {
+        held_is_asked = 1;
+        return;
+    }
+    if (strncmp(line, "hold-answers", 12) == 0) {
+        begin_to_hold(line + 12);
+    } else if (strcmp(line, "release") == 0) {
+        release();
+    } else if (strcmp(line, "cut") == 0) {
+        reset_links(NULL);
+    } else if (strncmp(line, "cut said ", 9) == 0) {
+        reset_links(line + 9);
+    } else if (strncmp(line, "delay ", 6) == 0) {
         delay_ms = atof(line + 6);
     } else if (strcmp(line, "hold") == 0) {
         holding = 1;
@@ -231,12 +331,11 @@ static void obey(char *line)
     } else if (strcmp(line, "refuse") == 0 && listener >= 0) {
         close(listener);
         listener = -1;
-        reset_all();
+        reset_links(NULL);
     } else if (strcmp(line, "accept") == 0 && listener < 0) {
         open_listener();
     }
-    puts(line);
-    fflush(stdout);
+    confirm(line);
 }
 
 static void on_stdin(int *open)
@@ -261,8 +360,10 @@ static struct timespec time_to_next(double now)
 
     for (struct link *l = links; l < links + MAX_LINKS; l++) {
         for (int i = 0; l->used && i < 2; i++) {
-            if (l->lanes[i].first && l->lanes[i].first->due_ms < next) {
-                next = l->lanes[i].first->due_ms;
+            const struct lane *lane = &l->lanes[i];
+
+            if (lane->first && !lane->held && lane->first->due_ms < next) {
+                next = lane->first->due_ms;
             }
         }
     }
@@ -275,6 +376,7 @@ static void wait_and_take(int stdin_open)
 {
     struct pollfd p[2 + 2 * MAX_LINKS];
     struct lane *lanes[2 + 2 * MAX_LINKS];
+    struct link *owners[2 + 2 * MAX_LINKS];
     struct timespec wait;
     nfds_t n = 2;
     int client, open = stdin_open;
@@ -285,6 +387,7 @@ static void wait_and_take(int stdin_open)
         for (int i = 0; l->used && i < 2; i++) {
             if (!l->lanes[i].ended) {
                 lanes[n] = &l->lanes[i];
+                owners[n] = l;
                 p[n++] = (struct pollfd){l->lanes[i].from, POLLIN, 0};
             }
         }
@@ -293,7 +396,7 @@ static void wait_and_take(int stdin_open)
     ppoll(p, n, &wait, NULL);
     for (nfds_t i = 2; i < n; i++) {
         if (p[i].revents) {
-            take(lanes[i]);
+            take(owners[i], lanes[i]);
         }
     }
     if (p[1].revents && (client = accept(listener, NULL, NULL)) >= 0) {
@@ -323,6 +426,10 @@ int main(int argc, char **argv)
         wait_and_take(1);
         if (!holding) {
             pass_all(now_ms());
+        }
+        if (held_is_asked && is_held()) {
+            held_is_asked = 0;
+            confirm("held");
         }
     }
 }

@@ -143,7 +143,8 @@ sub load {
 }
 
 # Edge::Coturn::delay(listen => '127.0.0.1:5433', to => '127.0.0.1:5432',
-# ms => 10): a TCP proxy that far away; ->tell('hold'|'pass'|'refuse'|...).
+# ms => 10): a TCP proxy that far away; ->tell(LINE), the lines of
+# t/turn-client/tcp_delay.c: hold, pass, refuse, hold-answers, held, cut, ...
 sub delay {
     my (%o) = @_;
     build();
@@ -270,6 +271,16 @@ package Edge::Coturn::Delay;
 sub tell {
     my ($self, $what) = @_;
     print {$self->{in}} "$what\n";
+    return readline $self->{out};
+}
+
+# Waits until an answer is being held; false after so many seconds (10).
+sub held {
+    my ($self, $seconds) = @_;
+    print {$self->{in}} "held\n";
+    my $set = '';
+    vec($set, fileno $self->{out}, 1) = 1;
+    return 0 if !select $set, undef, undef, $seconds // 10;
     return readline $self->{out};
 }
 
