@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SHORTEST_CONNECT_MS 2000
 #define FIRST_PAUSE_MS 100
 #define LONGEST_PAUSE_MS 1000
 
@@ -52,6 +53,13 @@ struct link {
     struct question *first; /* asked and not answered, in order */
     struct question **last;
 };
+
+int64_t link_connect_timeout_ms(int64_t query_timeout_ms)
+{
+    int64_t timeout_ms = 4 * query_timeout_ms;
+
+    return timeout_ms < SHORTEST_CONNECT_MS ? SHORTEST_CONNECT_MS : timeout_ms;
+}
 
 struct link *link_create(const struct link_options *o)
 {

@@ -65,6 +65,11 @@ struct link_options {
 };
 
 /*
+ * Connecting to a host may take this long where a look-up may take that long.
+ */
+int64_t link_connect_timeout_ms(int64_t query_timeout_ms);
+
+/*
  * Copies the options. It begins to connect with the first link_step(), and
  * lives as long as the process.
  */

@@ -1,0 +1,290 @@
+/*
+ * One link, the look-ups that are pending, and what an outage means; see
+ * user_questions.h.
+ */
+
+#include "user_questions.h"
+
+#include "hmackey.h"
+#include "monotonic.h"
+#include "notice.h"
+#include "outage.h"
+#include "pending.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How soon an outage is noticed when nobody logs in, beside query_timeout. */
+#define HEARTBEAT_MS 500
+/* The first connection may take so much longer than one that is there. */
+#define FIRST_CONNECT_MS 1000
+
+#define USER_SQL "select hmackey from turnusers_lt where name=$1 and realm=$2"
+
+/*
+ * What stands in the way of the real questions - a lock, a stalled disk - must
+ * stand in the way of this as well.
+ */
+#define PROBE_SQL "select 1 from turnusers_lt where name='' and realm=''"
+
+struct user_questions {
+    struct user_questions_options o;
+    struct pending *pending;
+    atomic_int away; /* written by the store thread */
+    /*
+     * Somebody waited in vain, and the thread has not shown up since: it may
+     * hang in a name server look-up, the one thing of libpq that blocks.
+     */
+    atomic_int hangs;
+
+    /* All below belongs to the store thread. */
+    struct link *link;
+    struct outage outage;
+    int refused; /* the database answers look-ups with an error */
+};
+
+/* ---- outages ---- */
+
+static const char *meanwhile(const struct user_questions *q)
+{
+    if (user_cache_count(q->o.users, USER_VALID) == 0) {
+        return "no user is known yet: nobody can log in";
+    }
+    return q->o.settings->stale_ttl_ms
+               ? "known users are answered from memory"
+               : "stale_ttl is 0: nobody logs in when fresh_ttl is over";
+}
+
+static void begin_outage(struct user_questions *q, const char *reason)
+{
+    atomic_store(&q->away, 1);
+    notice("PostgreSQL %s is away (%s); %s", q->o.label, reason, meanwhile(q));
+    pending_give_up(q->pending);
+}
+
+static void up(void *owner)
+{
+    struct user_questions *q = owner;
+    int64_t gone_ms = outage_up(&q->outage, monotonic_ms());
+
+    pending_go_on(q->pending);
+    atomic_store(&q->away, 0);
+    if (gone_ms >= 0) {
+        notice("PostgreSQL %s is back after %.1f s", q->o.label,
+               (double)gone_ms / 1e3);
+        q->o.events->back(q->o.owner);
+    }
+}
+
+static void down(void *owner, const char *reason)
+{
+    struct user_questions *q = owner;
+
+    pending_send_again(q->pending);
+    if (outage_failure(&q->outage, 0, monotonic_ms())) {
+        begin_outage(q, reason);
+    } else if (q->outage.away) {
+        pending_give_up(q->pending);
+    }
+    q->o.events->down(q->o.owner, reason);
+}
+
+static void silent(void *owner)
+{
+    struct user_questions *q = owner;
+
+    if (outage_failure(&q->outage, 1, monotonic_ms())) {
+        begin_outage(q, "no answer within query_timeout");
+    }
+}
+
+/* ---- questions and answers ---- */
+
+static void send_pending(struct user_questions *q)
+{
+    struct pending_look_up *l;
+
+    while (link_state(q->link) == LINK_UP && (l = pending_take(q->pending))) {
+        struct user_name u = pending_name(l);
+        const char *values[] = {u.name, u.realm};
+
+        link_ask(q->link, 0, l, USER_SQL, 2, values);
+    }
+}
+
+static void note_error(struct user_questions *q, const PGresult *res)
+{
+    const char *message =
+        res ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+
+    if (res && !q->refused) {
+        notice("PostgreSQL %s does not tell users (%s); %s", q->o.label,
+               message ? message : "unknown error", meanwhile(q));
+    } else if (!res && q->refused) {
+        notice("PostgreSQL %s tells users again", q->o.label);
+    }
+    q->refused = res != NULL;
+}
+
+static void read_user(const PGresult *res, struct user_record *r)
+{
+    r->state = USER_ABSENT;
+    if (PQntuples(res) == 1 && !PQgetisnull(res, 0, 0) &&
+        hmackey_parse(r->key, PQgetvalue(res, 0, 0),
+                      (size_t)PQgetlength(res, 0, 0)) == 0) {
+        r->state = USER_VALID;
+    }
+}
+
+/*
+ * A name that is no text in the database's encoding (character not in
+ * repertoire, untranslatable character) is nobody's; anyone may send such
+ * names, so they must not look like a fault. Any other error says nothing about
+ * the name.
+ */
+static int is_bad_name(const PGresult *res)
+{
+    const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+    return state &&
+           (strcmp(state, "22021") == 0 || strcmp(state, "22P05") == 0);
+}
+
+static void answer(void *owner, int what, void *which, int64_t asked_ms,
+                   const PGresult *res)
+{
+    struct user_questions *q = owner;
+    struct pending_look_up *l = which;
+    struct user_record r = {.read_ms = asked_ms};
+    struct user_name u = pending_name(l);
+
+    (void)what;
+    if (res && PQresultStatus(res) == PGRES_TUPLES_OK) {
+        note_error(q, NULL);
+        read_user(res, &r);
+    } else if (res && is_bad_name(res)) {
+        r.state = USER_ABSENT;
+    } else if (res) {
+        note_error(q, res);
+    }
+    if (r.state != USER_UNKNOWN) {
+        user_cache_store(q->o.users, &u, monotonic_ms(), &r);
+    }
+    pending_finish(q->pending, l, &r);
+    explicit_bzero(&r, sizeof(r));
+}
+
+static const struct link_events events = {
+    .up = up,
+    .down = down,
+    .silent = silent,
+    .answer = answer,
+};
+
+/* ---- for the store thread ---- */
+
+struct user_questions *
+user_questions_create(const struct user_questions_options *o)
+{
+    struct user_questions *q = calloc(1, sizeof(*q));
+    struct link_options lo = {
+        .conninfo = o->conninfo,
+        .events = &events,
+        .owner = q,
+        .connect_timeout_ms =
+            link_connect_timeout_ms(o->settings->query_timeout_ms),
+        .answer_timeout_ms = o->settings->query_timeout_ms,
+        .heartbeat_ms = HEARTBEAT_MS,
+        .probe_sql = PROBE_SQL,
+    };
+
+    if (!q) {
+        return NULL;
+    }
+    q->o = *o;
+    q->pending = pending_create();
+    q->link = link_create(&lo);
+    outage_begin(&q->outage, o->settings->query_timeout_ms,
+                 monotonic_ms() + FIRST_CONNECT_MS);
+    return q->pending && q->link ? q : NULL;
+}
+
+int user_questions_up(const struct user_questions *q)
+{
+    return link_state(q->link) == LINK_UP;
+}
+
+int user_questions_away(const struct user_questions *q)
+{
+    return q->outage.away;
+}
+
+struct pollfd user_questions_poll(const struct user_questions *q)
+{
+    return link_poll(q->link);
+}
+
+int64_t user_questions_next_ms(const struct user_questions *q)
+{
+    int64_t a = link_next_ms(q->link), b = outage_next_ms(&q->outage);
+
+    return a < b ? a : b;
+}
+
+void user_questions_step(struct user_questions *q, int64_t now_ms)
+{
+    atomic_store(&q->hangs, 0);
+    link_step(q->link, now_ms);
+    if (outage_tick(&q->outage, now_ms)) {
+        begin_outage(q, link_state(q->link) == LINK_PROVING
+                            ? "no answer within query_timeout"
+                            : "no connection yet");
+    }
+    send_pending(q);
+}
+
+/* ---- for auth workers ---- */
+
+static int nobody_to_ask(struct user_questions *q)
+{
+    return atomic_load(&q->away) || atomic_load(&q->hangs);
+}
+
+int user_questions_ask(struct user_questions *q, const struct user_name *u,
+                       struct user_record *r)
+{
+    int64_t until_ms = monotonic_ms() + q->o.settings->query_timeout_ms;
+    struct pending_look_up *l;
+    int is_new;
+
+    if (nobody_to_ask(q)) {
+        return 0;
+    }
+    l = pending_join(q->pending, u, &is_new);
+    if (!l) {
+        return 0;
+    }
+    if (is_new) {
+        q->o.events->wake(q->o.owner);
+    }
+    /* It may have gone away after those who waited were told so. */
+    if (atomic_load(&q->away)) {
+        until_ms = 0;
+    }
+    if (pending_wait(q->pending, l, until_ms, r)) {
+        return 1;
+    }
+    if (monotonic_ms() >= until_ms) {
+        atomic_store(&q->hangs, 1);
+    }
+    return 0;
+}
+
+void user_questions_ask_later(struct user_questions *q,
+                              const struct user_name *u)
+{
+    if (!nobody_to_ask(q) && pending_ask_later(q->pending, u)) {
+        q->o.events->wake(q->o.owner);
+    }
+}
