@@ -40,9 +40,32 @@ SKIP: {
         or diag($said);
 }
 
+# ---- the plugin's settings ----
+
+{
+    # The table in settings.c: its keys and defaults.
+    my %unit = (MS => 'ms', SECOND => 's', MINUTE => 'm', HOUR => 'h',
+        DAY => 'd');
+    my $table = slurp("$Edge::Netns::root/turn_auth_plugin/settings.c");
+    my %default;
+    while ($table =~ /\{"(\w+)",\s+([A-Z_]+),\s+AT\(\w+\),\s+([^,]+),[^"]*
+            "([^"]*)",\s+(?:"([^"]*)"|NULL)/gx) {
+        my ($key, $type, $number, $range, $text) = ($1, $2, $3, $4, $5);
+        $number =~ s/^(\d+) \* (\w+)$/$1$unit{$2}/;
+        $default{$key} = defined $text ? $text || 'none' : $number;
+    }
+    my %shown = slurp("$Edge::Netns::root/conf-examples/coturn/turn-auth.conf")
+        =~ /^#?(\w+) = (\S+)$/mg;
+    is_deeply([sort keys %shown], [sort keys %default],
+        'turn-auth.conf names every setting of the plugin, and no other');
+    delete @shown{qw(cli cli_password_file)};
+    delete @default{qw(cli cli_password_file)};
+    is_deeply(\%shown, \%default, '... and shows their defaults');
+}
+
 # ---- the commands of conf-examples/README.md, in their order ----
 
-my ($install, $database, $start, $turn_user)
+my ($install, $cli, $database, $start, $turn_user)
     = slurp("$Edge::Netns::root/conf-examples/README.md")
         =~ /^```sh\n(.*?)^```/msg;
 {
@@ -58,6 +81,13 @@ my ($install, $database, $start, $turn_user)
             slurp("$Edge::Netns::root/conf-examples/$example"),
             "$example is put to $there");
     }
+}
+{
+    my ($status, $said) = commands("set -e\n$cli");
+    is($status, 0, "README: a password for coturn's CLI") or diag($said);
+    my @others = grep { -e && (stat)[2] & 06 }
+        '/etc/cms-edge/cli-password', "$Edge::Netns::dir/installed/etc/turnserver.conf";
+    is("@others", '', '... which others cannot read');
 }
 $site->postgres;
 {
@@ -127,6 +157,18 @@ ok(!eval { $site->cms_tool('add', "another\n"); 1 },
     like($status, qr/^CapBnd:\s+0+$/m, 'without any capability');
     like(slurp("/proc/$pid/maps"), qr/turn_auth_plugin\.so/,
         'with the plugin');
+    my (undef, $cli_said) = output($site->in('edge'), $^X, '-MIO::Socket::INET',
+        '-e', <<'PERL');
+    my $cli = IO::Socket::INET->new('127.0.0.1:5766') or die "CLI: $@";
+    alarm 5;
+    local $/ = 'password: ';
+    <$cli>;
+    open my $file, '<', '/etc/cms-edge/cli-password' or die;
+    print {$cli} <$file>;
+    local $/ = '> ';
+    print "in\n" if <$cli>;
+PERL
+    is($cli_said, "in\n", "and coturn's CLI takes the plugin's password");
     my $seen = slurp("/proc/$pid/cmdline") . slurp("/proc/$pid/environ");
     unlike($seen, qr/password/,
         'and no secret in its environment or command line');

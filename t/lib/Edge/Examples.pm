@@ -30,6 +30,7 @@ my $drop_in = '/etc/systemd/system/coturn.service.d/cms-edge.conf';
 our %place = (
     'nginx/nginx.conf' => '/etc/nginx/nginx.conf',
     'coturn/turnserver.conf' => '/etc/turnserver.conf',
+    'coturn/turn-auth.conf' => '/etc/cms-edge/turn-auth.conf',
     'systemd/coturn.service.d/cms-edge.conf' => $drop_in,
     'cms/turn-server' => '/usr/local/bin/turn-server',
 );
@@ -51,11 +52,24 @@ sub install {
         spew($to, substituted(slurp("$examples/$file")),
             (stat "$examples/$file")[2] & 0777);
     }
-    make_path('/etc/cms-edge');
     my ($cert, $key) = Edge::Certs::cert('outside', 'cmsweb.octavio.test');
     copy($cert, '/etc/cms-edge/cmsweb.pem');
     copy($key, '/etc/cms-edge/cmsweb.key');
     copy(Edge::Certs::ca('inside'), '/etc/cms-edge/cms-ca.pem');
+}
+
+# The password of coturn's CLI, as conf-examples/README.md makes it, where
+# nobody has made one.
+sub cli_password {
+    my $file = '/etc/cms-edge/cli-password';
+    return if -e $file;
+    my $group = getgrnam 'turnserver';
+    spew($file, "octavio\n", 0640);
+    chown 0, $group, $file, '/etc/turnserver.conf';
+    my $hashed = qx(turnadmin -P -p octavio);
+    $hashed =~ /^\$5\$/ or croak "turnadmin -P: $hashed";
+    spew('/etc/turnserver.conf', slurp('/etc/turnserver.conf')
+            . "cli-password=$hashed", 0640);
 }
 
 # Where install() has put a file of conf-examples/.
@@ -90,6 +104,13 @@ sub coturn {
     my $unit = slurp($drop_in);
     for my $path ($unit =~ /^AssertPathExists=(.*)$/mg) {
         -e $path or croak "$drop_in: AssertPathExists=$path";
+    }
+    my ($mode) = $unit =~ /^RuntimeDirectoryMode=(\d+)$/m;
+    for my $name ($unit =~ /^RuntimeDirectory=(.*)$/mg) {
+        mkdir "/run/$name";
+        chmod oct($mode // '0755'), "/run/$name";
+        chown scalar getpwnam('turnserver'), scalar getgrnam('turnserver'),
+            "/run/$name";
     }
     my @as = ('setpriv', '--reuid=turnserver', '--regid=turnserver',
         '--init-groups',

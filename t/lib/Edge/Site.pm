@@ -103,6 +103,7 @@ sub edge {
     my ($self, %o) = @_;
     _edit('nginx/nginx.conf', $o{nginx}) if $o{nginx};
     _edit('coturn/turnserver.conf', $o{coturn}) if $o{coturn};
+    Edge::Examples::cli_password();
     my @in = $self->in('edge');
     $self->{nginx} = Edge::Process->start(
         name => 'nginx',
