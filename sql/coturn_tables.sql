@@ -9,6 +9,7 @@ create table if not exists turn.shared_secret (
     created timestamptz not null default now(),
     primary key (realm, value)
 );
+alter table turn.shared_secret add column if not exists valid_until timestamptz;
 
 create table if not exists turn.origin (
     origin text not null,
@@ -42,6 +43,8 @@ create table if not exists turn.web_admin (
 
 comment on table turn.shared_secret is
     'secrets of time-limited users; coturn reads turn_secret';
+comment on column turn.shared_secret.valid_until is
+    'from then on names signed with it are refused; null: none';
 comment on table turn.origin is
     'realm by Origin header; coturn reads turn_origin_to_realm';
 comment on table turn.realm_option is

@@ -21,7 +21,12 @@ where (enabled
         and pg_has_role('turn_admin', 'usage'));
 
 create or replace view turn.turn_secret with (security_barrier) as
-select realm, value from turn.shared_secret;
+select realm, value,
+    case when isfinite(valid_until)
+        then floor(date_part('epoch', valid_until) * 1000)::bigint
+        end as valid_until_ms
+from turn.shared_secret
+where valid_until is null or valid_until > now();
 
 create or replace view turn.allowed_peer_ip with (security_barrier) as
 select r.realm, range.ip_range

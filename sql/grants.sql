@@ -9,14 +9,17 @@
 --     grant select on turn.oauth_key to turn_server;     -- oauth
 
 revoke all on all tables in schema turn from public;
+revoke all on all sequences in schema turn from public;
 revoke all on all functions in schema turn from public;
 revoke all on schema turn from public;
 
 grant usage on schema turn to turn_server, turn_admin;
 
 grant select on turn.turnusers_lt, turn.turn_secret, turn.allowed_peer_ip,
-    turn.denied_peer_ip, turn.turn_origin_to_realm, turn.turn_realm_option
+    turn.denied_peer_ip, turn.turn_origin_to_realm, turn.turn_realm_option,
+    turn.user_record
     to turn_server;
+grant execute on function turn.edge_state to turn_server;
 
 grant select, insert, update, delete on turn.turnusers_lt, turn.turn_secret,
     turn.allowed_peer_ip, turn.denied_peer_ip, turn.turn_origin_to_realm,

@@ -29,6 +29,7 @@
 --     coturn_tables.sql  secrets, realm options, origins, OAuth keys
 --     coturn_views.sql   all of it as coturn and turnadmin see it
 --     import.sql         an existing coturn database
+--     journal.sql        what edges follow: changes of users
 --     grants.sql         who may do what
 -- \df+ turn.* in psql shows every function with its arguments and an example.
 --
@@ -64,6 +65,7 @@ select pg_advisory_xact_lock(hashtext('cms-edge sql/install.sql'))
 \ir peers.sql
 \ir coturn_tables.sql
 \ir import.sql
+\ir journal.sql
 \ir coturn_views.sql
 \ir import_views.sql
 \ir grants.sql

@@ -70,18 +70,26 @@ begin
 end $$;
 
 -- Installing again replaces what coturn reads meanwhile. Everything is locked
--- now, a view before its tables as its readers do, so that they wait a moment,
--- and nobody waits in a circle.
+-- now, so that its readers and writers wait a moment, and nobody in a circle:
+-- views before tables, as readers do, and without the tables below, for which
+-- a reader of another view may wait; tables before those that their triggers
+-- write to.
 do $$
 declare
-    view regclass;
+    found record;
 begin
-    for view in
-        select oid from pg_class
-        where relnamespace = 'turn'::regnamespace and relkind = 'v'
-        order by relname
+    for found in
+        select c.oid::regclass as id, c.relkind, relowner::regrole as owner
+        from pg_class c
+        where relnamespace = 'turn'::regnamespace and relkind in ('v', 'r')
+        order by relkind = 'r', relname in ('user_change', 'audit_line'),
+            relname
     loop
-        execute format('lock table %s in access exclusive mode', view);
+        if found.relkind = 'v' then
+            execute format('alter view %s owner to %s', found.id, found.owner);
+        else
+            execute format('lock table %s in access exclusive mode', found.id);
+        end if;
     end loop;
 end $$;
 
