@@ -156,7 +156,8 @@ static void answer(void *owner, int what, void *which, int64_t asked_ms,
 {
     struct user_questions *q = owner;
     struct pending_look_up *l = which;
-    struct user_record r = {.read_ms = asked_ms};
+    struct user_record r = {.read_ms = asked_ms,
+                            .valid_until_ms = USER_FOREVER};
     struct user_name u = pending_name(l);
 
     (void)what;
@@ -169,7 +170,8 @@ static void answer(void *owner, int what, void *which, int64_t asked_ms,
         note_error(q, res);
     }
     if (r.state != USER_UNKNOWN) {
-        user_cache_store(q->o.users, &u, monotonic_ms(), &r);
+        user_cache_store(q->o.users, &u, user_cache_guard(q->o.users, &u),
+                         monotonic_ms(), &r);
     }
     pending_finish(q->pending, l, &r);
     explicit_bzero(&r, sizeof(r));

@@ -1,4 +1,4 @@
-/* sources: turn_auth_plugin/user_cache.c turn_auth_plugin/name_hash.c turn_auth_plugin/secret_memory.c */
+/* sources: turn_auth_plugin/user_cache.c turn_auth_plugin/user_table.c turn_auth_plugin/realm_numbers.c turn_auth_plugin/census.c turn_auth_plugin/expiry_queue.c turn_auth_plugin/name_hash.c turn_auth_plugin/secret_memory.c */
 
 /*
  * Any sequence of stores and look-ups in a small cache: a key that is found is
@@ -36,7 +36,7 @@ static void step(struct user_cache *c, uint8_t *last, uint8_t who, uint8_t what,
     r.state = what ? USER_VALID : USER_ABSENT;
     r.read_ms = now_ms;
     memset(r.key, what, sizeof(r.key));
-    user_cache_store(c, &u, now_ms, &r);
+    user_cache_store(c, &u, user_cache_guard(c, &u), now_ms, &r);
     last[who] = what;
     user_cache_find(c, &u, now_ms, &r);
     if (r.state != (what ? USER_VALID : USER_ABSENT)) {

@@ -1,4 +1,4 @@
-/* sources: turn_auth_plugin/user_cache.c turn_auth_plugin/name_hash.c turn_auth_plugin/secret_memory.c */
+/* sources: turn_auth_plugin/user_cache.c turn_auth_plugin/user_table.c turn_auth_plugin/realm_numbers.c turn_auth_plugin/census.c turn_auth_plugin/expiry_queue.c turn_auth_plugin/name_hash.c turn_auth_plugin/secret_memory.c */
 
 #include "user_cache.h"
 #include "tap.h"
@@ -16,10 +16,12 @@ static void store(const char *realm, const char *name, enum user_state state,
                   int key, int64_t read_ms)
 {
     struct user_name u = named(realm, name);
-    struct user_record r = {.state = state, .read_ms = read_ms};
+    struct user_record r = {.state = state,
+                            .read_ms = read_ms,
+                            .valid_until_ms = USER_FOREVER};
 
     memset(r.key, key, sizeof(r.key));
-    user_cache_store(c, &u, read_ms, &r);
+    user_cache_store(c, &u, user_cache_guard(c, &u), read_ms, &r);
 }
 
 static struct user_record find(const char *realm, const char *name,
