@@ -62,13 +62,17 @@ void figures_count(enum figures_counter counter, uint64_t n);
 
 /* ---- states ---- */
 
-enum figures_store { FIGURES_STORE_POSTGRESQL, FIGURES_STORE_REDIS };
+enum figures_store {
+    FIGURES_STORE_POSTGRESQL,
+    FIGURES_STORE_REDIS,
+    FIGURES_CLI, /* coturn's, for closing relays */
+};
 enum figures_store_state {
     FIGURES_STORE_OFF, /* not configured; at first */
     FIGURES_STORE_UP,
     FIGURES_STORE_AWAY,
 };
-#define FIGURES_STORES 2
+#define FIGURES_STORES 3
 
 void figures_store_state(enum figures_store store,
                          enum figures_store_state state);

@@ -7,7 +7,7 @@
 #define RELAY_CLOSER_H
 
 #include "settings.h"
-#include "user_cache.h"
+#include "user_name.h"
 
 struct relay_closer;
 

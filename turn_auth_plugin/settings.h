@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SETTING_TEXT 256 /* bytes of a text with its end */
+#define SETTING_TEXT 256     /* bytes of a text with its end */
+#define SETTING_PASSWORD 512 /* bytes of a password with its end */
 
 /*
  * What stands in a file of secrets, read by settings_file.c when turnserver

@@ -50,9 +50,12 @@ static int read_secret(struct setting_secret *secret, const char *key,
         secret->len = strcspn(text, "\r\n");
         explicit_bzero(text + secret->len, SECRET_FILE_SIZE - secret->len);
         snprintf(what, sizeof(what),
-                 "has an empty first line, expected the password there");
+                 "has %zu bytes in its first line, expected a password of 1 to "
+                 "%d bytes there",
+                 secret->len, SETTING_PASSWORD - 1);
     }
-    if (!text || secret->len == 0) {
+    if (!text || secret->len == 0 ||
+        (!whole && secret->len >= SETTING_PASSWORD)) {
         snprintf(error, error_size, "%s:%d: %s %s %s", file, secret->line, key,
                  path, what);
         return -1;

@@ -1,0 +1,36 @@
+/*
+ * A connection to coturn's CLI: socket, deadlines, login. Sends nothing but the
+ * password, `ps USER` and `cs ID`, one at a time (the CLI takes what comes at
+ * once as one command). Called by relay_closer.c; belongs to its thread.
+ */
+
+#ifndef CLI_CONNECTION_H
+#define CLI_CONNECTION_H
+
+#include "cli_session.h"
+#include "settings.h"
+
+struct cli_connection {
+    int fd;      /* -1: not connected */
+    int stop_fd; /* readable: the thread is to end, every wait breaks off */
+    struct cli_reader reader;
+    const char *error; /* of the last call that failed */
+};
+
+void cli_connection_begin(struct cli_connection *c, int stop_fd);
+
+/*
+ * Connects to address (settings.h: cli) and logs in. Only where this process
+ * itself listens there, so that nobody else is told the password. 0, or -1 with
+ * c->error.
+ */
+int cli_connect(struct cli_connection *c, const char *address,
+                const struct setting_secret *password);
+void cli_close(struct cli_connection *c);
+
+/* Both 0, or -1 with c->error; then the connection is closed. */
+int cli_list(struct cli_connection *c, const struct user_name *u,
+             struct cli_sessions *l);
+int cli_cancel(struct cli_connection *c, uint64_t id);
+
+#endif

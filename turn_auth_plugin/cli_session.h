@@ -1,0 +1,77 @@
+/*
+ * What coturn's CLI (telnet) sends: prompts, and the list of a user's sessions
+ * that its command `ps USER` prints. Called by relay_closer.c; knows no socket.
+ *
+ * The list is text in which clients have a say: user names, and the ORIGIN
+ * attribute (up to 127 bytes of anything, printed as it is, lines that look
+ * like sessions included). A session counts only when all lines that coturn
+ * always prints for one follow its first line; they do not fit into an ORIGIN,
+ * so that nobody's text can name a session.
+ */
+
+#ifndef CLI_SESSION_H
+#define CLI_SESSION_H
+
+#include "user_name.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CLI_SESSIONS 256 /* what coturn prints at most, unless configured */
+#define CLI_LINE 1024
+
+enum cli_reply {
+    CLI_MORE,     /* not yet whole */
+    CLI_READY,    /* the prompt for a command */
+    CLI_PASSWORD, /* asks for the password (again) */
+};
+
+/* Telnet to lines. */
+struct cli_reader {
+    enum { CLI_DATA, CLI_IAC, CLI_OPTION, CLI_SUB, CLI_SUB_IAC } telnet;
+    size_t len; /* of the line so far; CLI_LINE: it is too long to matter */
+    char line[CLI_LINE];
+};
+
+/* The sessions of one user in one realm. */
+struct cli_sessions {
+    struct user_name user; /* the caller's, until the list is read */
+    unsigned next;         /* number of the next session in the list */
+    unsigned step;         /* lines of this session that have come */
+    int is_theirs;         /* so far this session is the user's */
+    uint64_t id;
+    int ended;      /* the line with the total has come */
+    uint64_t total; /* of the user's name in all realms, not all printed */
+    uint64_t ids[CLI_SESSIONS]; /* in this realm */
+    size_t count;
+};
+
+/* All zeros begin a connection. */
+void cli_reader_begin(struct cli_reader *r);
+
+/*
+ * Takes (p, n), the next bytes, up to the end of the reply: to be called for
+ * the reply to the greeting, the password and `cs ID`.
+ */
+enum cli_reply cli_read_prompt(struct cli_reader *r, const uint8_t *p,
+                               size_t n);
+
+/* The same for the reply to `ps USER`, which l collects. */
+void cli_sessions_begin(struct cli_sessions *l, const struct user_name *u);
+enum cli_reply cli_read_sessions(struct cli_reader *r, struct cli_sessions *l,
+                                 const uint8_t *p, size_t n);
+
+/*
+ * Whether `ps` may be sent with this name: not empty, no control character or
+ * space, no '*' at its start (which lists other users).
+ */
+int cli_may_name(const struct user_name *u);
+
+/*
+ * "ps USER\r\n", as telnet wants it (0xff doubled); its length, at most
+ * CLI_COMMAND. The name must be one that cli_may_name().
+ */
+#define CLI_COMMAND (2 * USER_NAME_MAX + 6)
+size_t cli_ps(char command[CLI_COMMAND], const struct user_name *u);
+
+#endif

@@ -1,0 +1,396 @@
+/*
+ * One thread: it takes names from close_queue.c and closes their sessions
+ * through cli_connection.c; see relay_closer.h.
+ */
+
+#define _GNU_SOURCE
+#include "relay_closer.h"
+
+#include "cli_connection.h"
+#include "close_queue.h"
+#include "figures.h"
+#include "monotonic.h"
+#include "notice.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* So many names wait at most; about 100 bytes each. */
+#define MOST_NAMES 100000
+/* An allocation that was being made when the user was revoked is there then. */
+#define SECOND_LOOK_MS 200
+/*
+ * A name is given up when the CLI was away for so long: by then the user may
+ * well have been let in again.
+ */
+#define GIVE_UP_MS 300000
+/* A CLI that comes up while turnserver starts is not worth a line. */
+#define GRACE_MS 2000
+#define RETRY_SOON_MS 100
+#define RETRY_MS 5000
+/* The connection is kept for the next revocation. */
+#define IDLE_MS 5000
+/* A session that is cancelled may be listed for some moments more. */
+#define CANCEL_AGAIN_MS 100
+#define LIST_AGAIN_MS 5
+
+struct relay_closer {
+    const struct settings *settings;
+    pthread_t thread;
+    int wake_fd;
+    int stop_fd;
+    atomic_int stopping;
+
+    pthread_mutex_t lock; /* of all up to the blank line; no I/O under it */
+    struct close_queue *queue;
+    int full; /* it was, and a line says so */
+
+    /* All below belongs to the thread. */
+    struct cli_connection cli;
+    int64_t used_ms;   /* when the connection was used last */
+    int64_t failed_ms; /* since when it has been failing; 0: it is not */
+    int64_t retry_ms;
+    int told; /* a line said that it is away */
+    struct cli_sessions list;
+    uint64_t cancelled[CLI_SESSIONS]; /* in the round before, for this name */
+    size_t cancelled_count;
+    int64_t cancelled_ms;
+};
+
+/* ---- the CLI comes and goes ---- */
+
+static void note_failure(struct relay_closer *r, int64_t now_ms)
+{
+    if (!r->failed_ms) {
+        r->failed_ms = now_ms;
+    }
+    if (!r->told && now_ms - r->failed_ms >= GRACE_MS) {
+        notice("coturn's CLI %s is away (%s); live relays of revoked users "
+               "last until it is back",
+               r->settings->cli, r->cli.error);
+        figures_store_state(FIGURES_CLI, FIGURES_STORE_AWAY);
+        r->told = 1;
+    }
+    r->retry_ms = now_ms + (r->told ? RETRY_MS : RETRY_SOON_MS);
+}
+
+static void note_success(struct relay_closer *r, int64_t now_ms)
+{
+    if (r->told) {
+        notice("coturn's CLI %s is back after %.1f s", r->settings->cli,
+               (double)(now_ms - r->failed_ms) / 1e3);
+    }
+    figures_store_state(FIGURES_CLI, FIGURES_STORE_UP);
+    r->told = 0;
+    r->failed_ms = 0;
+    r->used_ms = now_ms;
+}
+
+/* 0 when the CLI takes commands. */
+static int get_connected(struct relay_closer *r)
+{
+    if (r->cli.fd >= 0) {
+        return 0;
+    }
+    if (cli_connect(&r->cli, r->settings->cli, &r->settings->cli_password)) {
+        note_failure(r, monotonic_ms());
+        return -1;
+    }
+    note_success(r, monotonic_ms());
+    return 0;
+}
+
+/* ---- one user ---- */
+
+static int cancelled_before(const struct relay_closer *r, uint64_t id)
+{
+    for (size_t i = 0; i < r->cancelled_count; i++) {
+        if (r->cancelled[i] == id) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Cancels what the list names; how many of it are new, or -1. */
+static int cancel_listed(struct relay_closer *r)
+{
+    const struct cli_sessions *l = &r->list;
+    int again = monotonic_ms() - r->cancelled_ms >= CANCEL_AGAIN_MS;
+    int fresh = 0;
+
+    for (size_t i = 0; i < l->count; i++) {
+        int before = cancelled_before(r, l->ids[i]);
+
+        if (before && !again) {
+            continue;
+        }
+        if (cli_cancel(&r->cli, l->ids[i]) != 0) {
+            return -1;
+        }
+        fresh += !before;
+    }
+    if (fresh || again) {
+        memcpy(r->cancelled, l->ids, l->count * sizeof(l->ids[0]));
+        r->cancelled_count = l->count;
+        r->cancelled_ms = monotonic_ms();
+    }
+    figures_count(FIGURES_RELAYS_CLOSED, (uint64_t)fresh);
+    return fresh;
+}
+
+/*
+ * Sessions of this name that the CLI does not print: it is set to print few
+ * (cli-max-output-sessions), and those are of another realm.
+ */
+static int some_are_hidden(const struct cli_sessions *l)
+{
+    return l->count == 0 && l->total >= l->next;
+}
+
+static void note_hidden(const struct relay_closer *r)
+{
+    notice("coturn's CLI %s prints too few sessions of a revoked user "
+           "(cli-max-output-sessions): some live relays may last",
+           r->settings->cli);
+    figures_count(FIGURES_REVOKED_UNENFORCED, 1);
+}
+
+/* Until none is left. 0, or -1 when the CLI fails. */
+static int close_sessions(struct relay_closer *r, const struct user_name *u)
+{
+    struct pollfd stop = {.fd = r->stop_fd, .events = POLLIN};
+    int fresh;
+
+    r->cancelled_count = 0;
+    r->cancelled_ms = 0;
+    for (;;) {
+        if (cli_list(&r->cli, u, &r->list) != 0) {
+            return -1;
+        }
+        if (r->list.count == 0) {
+            break;
+        }
+        fresh = cancel_listed(r);
+        if (fresh < 0) {
+            return -1;
+        }
+        if (fresh == 0 && poll(&stop, 1, LIST_AGAIN_MS) > 0) {
+            return -1;
+        }
+    }
+    if (some_are_hidden(&r->list)) {
+        note_hidden(r);
+    }
+    return 0;
+}
+
+/* ---- the queue ---- */
+
+static struct close_entry *take(struct relay_closer *r, int64_t now_ms)
+{
+    struct close_entry *e;
+    size_t given_up;
+
+    pthread_mutex_lock(&r->lock);
+    given_up = close_queue_expire(r->queue, now_ms - GIVE_UP_MS);
+    e = now_ms >= r->retry_ms ? close_queue_take(r->queue, now_ms) : NULL;
+    pthread_mutex_unlock(&r->lock);
+    figures_count(FIGURES_REVOKED_UNENFORCED, given_up);
+    return e;
+}
+
+static void give_back(struct relay_closer *r, struct close_entry *e, int done)
+{
+    pthread_mutex_lock(&r->lock);
+    if (done) {
+        close_queue_done(r->queue, e, monotonic_ms() + SECOND_LOOK_MS);
+    } else {
+        close_queue_give_back(r->queue, e);
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void look_at(struct relay_closer *r, struct close_entry *e)
+{
+    int done = get_connected(r) == 0;
+
+    if (done && close_sessions(r, &e->user) != 0) {
+        note_failure(r, monotonic_ms());
+        done = 0;
+    } else if (done) {
+        note_success(r, monotonic_ms());
+    }
+    give_back(r, e, done);
+}
+
+/* ---- the thread ---- */
+
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t next_ms(struct relay_closer *r)
+{
+    int64_t next;
+
+    pthread_mutex_lock(&r->lock);
+    next = close_queue_next_ms(r->queue);
+    pthread_mutex_unlock(&r->lock);
+    next = next < INT64_MAX ? later(next, r->retry_ms) : next;
+    if (r->cli.fd >= 0 && r->used_ms + IDLE_MS < next) {
+        next = r->used_ms + IDLE_MS;
+    }
+    if (r->failed_ms && r->retry_ms < next) {
+        next = r->retry_ms;
+    }
+    return next;
+}
+
+static void wait_for_something(struct relay_closer *r)
+{
+    struct pollfd p[2] = {{.fd = r->wake_fd, .events = POLLIN},
+                          {.fd = r->stop_fd, .events = POLLIN}};
+    int64_t left_ms = next_ms(r) - monotonic_ms();
+    uint64_t wakes;
+
+    left_ms = left_ms > 60000 ? 60000 : left_ms > 0 ? left_ms : 0;
+    if (poll(p, 2, (int)left_ms) > 0 && p[0].revents &&
+        read(r->wake_fd, &wakes, sizeof(wakes)) < 0) {
+        return;
+    }
+}
+
+/* Begins with a login, so that a wrong setting is found before it matters. */
+static void *run(void *arg)
+{
+    struct relay_closer *r = arg;
+
+    get_connected(r);
+    while (!atomic_load(&r->stopping)) {
+        int64_t now_ms = monotonic_ms();
+        struct close_entry *e = take(r, now_ms);
+
+        if (e) {
+            look_at(r, e);
+        } else if (r->failed_ms && now_ms >= r->retry_ms) {
+            get_connected(r);
+        } else if (r->cli.fd >= 0 && now_ms >= r->used_ms + IDLE_MS) {
+            cli_close(&r->cli);
+        } else {
+            wait_for_something(r);
+        }
+    }
+    cli_close(&r->cli);
+    return NULL;
+}
+
+/* A thread that takes none of coturn's signals. */
+static int start_thread(struct relay_closer *r)
+{
+    sigset_t all, before;
+    int failed;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    failed = pthread_create(&r->thread, NULL, run, r);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!failed) {
+        pthread_setname_np(r->thread, "turn-auth-close");
+    }
+    return failed ? -1 : 0;
+}
+
+static void destroy(struct relay_closer *r)
+{
+    close_queue_destroy(r->queue);
+    close(r->wake_fd);
+    close(r->stop_fd);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+struct relay_closer *relay_closer_start(const struct settings *s)
+{
+    struct relay_closer *r;
+
+    if (!s->cli[0]) {
+        notice("no cli is set: live relays of revoked users last until their "
+               "clients end them");
+        return NULL;
+    }
+    r = calloc(1, sizeof(*r));
+    if (!r) {
+        return NULL;
+    }
+    r->settings = s;
+    pthread_mutex_init(&r->lock, NULL);
+    r->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    r->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    r->queue = close_queue_create(MOST_NAMES);
+    cli_connection_begin(&r->cli, r->stop_fd);
+    if (r->wake_fd < 0 || r->stop_fd < 0 || !r->queue || start_thread(r)) {
+        notice("no memory or no thread: live relays of revoked users last");
+        destroy(r);
+        return NULL;
+    }
+    return r;
+}
+
+static void wake(int fd)
+{
+    uint64_t one = 1;
+
+    if (write(fd, &one, sizeof(one)) < 0) {
+        return; /* it is awake already */
+    }
+}
+
+void relay_closer_stop(struct relay_closer *r)
+{
+    if (r) {
+        atomic_store(&r->stopping, 1);
+        wake(r->stop_fd);
+        pthread_join(r->thread, NULL);
+        destroy(r);
+    }
+}
+
+void relay_closer_close(struct relay_closer *r, const struct user_name *u)
+{
+    int failed, first_failure;
+
+    figures_count(FIGURES_REVOKED_USERS, 1);
+    if (!r) {
+        figures_count(FIGURES_REVOKED_UNENFORCED, 1);
+        return;
+    }
+    if (!cli_may_name(u)) {
+        return;
+    }
+    pthread_mutex_lock(&r->lock);
+    failed = close_queue_put(r->queue, u, monotonic_ms()) != 0;
+    first_failure = failed && !r->full;
+    if (failed) {
+        r->full = 1;
+    } else if (close_queue_count(r->queue) < MOST_NAMES / 2) {
+        r->full = 0;
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (failed) {
+        figures_count(FIGURES_REVOKED_UNENFORCED, 1);
+    }
+    if (first_failure) {
+        notice("more than %d revoked users wait for coturn's CLI: live relays "
+               "of further ones last",
+               MOST_NAMES);
+    }
+    wake(r->wake_fd);
+}
