@@ -51,7 +51,7 @@ $(PLUGIN): $(PLUGIN_SRCS) $(PLUGIN_HDRS) Makefile
 	@mkdir -p $(BUILD)
 	$(CC) $(CFLAGS) $(WARN) -std=gnu11 -fPIC -fvisibility=hidden -shared \
 	  -pthread -I$$(pg_config --includedir) -o $@ $(PLUGIN_SRCS) \
-	  -lpq -lcrypto -Wl,-z,defs -Wl,-z,relro,-z,now
+	  -lpq -lhiredis -lcrypto -Wl,-z,defs -Wl,-z,relro,-z,now
 
 test: deps all	## build and run every test (at most 10 minutes)
 	@t/run-tests

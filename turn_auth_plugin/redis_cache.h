@@ -40,23 +40,14 @@ struct redis_events {
 };
 
 /*
- * Reads the seal keys and the password; connects with the first step. *s and
- * *users must live as long. NULL with what is wrong in error: a file that
- * cannot be used, or no memory. Call it only when s->redis is set.
+ * Connects with the first step. *s, in which redis is set, and *users must live
+ * as long. NULL with what is wrong in error: the seal keys, or no memory.
  */
 struct redis_cache *redis_cache_create(const struct settings *s,
                                        struct user_cache *users,
                                        const struct redis_events *events,
                                        void *owner, char *error,
                                        size_t error_size);
-
-/*
- * What the settings name can be used: both files are there, are not readable by
- * others, and say what they should. To be called when turnserver starts, since
- * redis_cache_create() is called later. 0, or -1 with what is wrong in error;
- * 0 as well when s->redis is not set.
- */
-int redis_cache_check(const struct settings *s, char *error, size_t error_size);
 
 /* Is there a connection that answers in time? Else nobody need wait for it. */
 int redis_cache_usable(const struct redis_cache *r);
