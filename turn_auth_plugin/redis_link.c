@@ -183,7 +183,8 @@ static void greet(struct redis_link *l)
 {
     const char *password = l->o.password ? l->o.password : "";
     const char *space = strchr(password, ' ');
-    size_t n = strlen(password), user_len = space ? (size_t)(space - password) : 0;
+    size_t n = strlen(password),
+           user_len = space ? (size_t)(space - password) : 0;
     const char *three[] = {"AUTH", password, space ? space + 1 : ""};
     const size_t three_len[] = {4, user_len, n - user_len - 1};
     const char *two[] = {"AUTH", password};

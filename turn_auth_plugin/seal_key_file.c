@@ -39,9 +39,9 @@ static int is_same(const struct stat *a, const struct stat *b)
            a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-static enum seal_key_file_change take(struct seal_key_file *f,
-                                      const char *text, size_t len,
-                                      char *error, size_t error_size)
+static enum seal_key_file_change take(struct seal_key_file *f, const char *text,
+                                      size_t len, char *error,
+                                      size_t error_size)
 {
     struct seal_keys *fresh = secret_memory_get(sizeof(*fresh));
     enum seal_key_file_change change = SEAL_KEYS_BAD;
