@@ -1,5 +1,5 @@
 /*
- * The clock of all deadlines and ages: milliseconds that never jump. Called
+ * The clock of all deadlines and ages: it never jumps. Called
  * wherever I/O or coturn comes in; the pure parts get the time as an argument.
  */
 
@@ -9,12 +9,17 @@
 #include <stdint.h>
 #include <time.h>
 
-static inline int64_t monotonic_ms(void)
+static inline int64_t monotonic_us(void)
 {
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static inline int64_t monotonic_ms(void)
+{
+    return monotonic_us() / 1000;
 }
 
 /* For pthread_cond_timedwait on a CLOCK_MONOTONIC condition. */

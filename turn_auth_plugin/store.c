@@ -216,9 +216,23 @@ struct store *store_start(const char *conninfo, const struct settings *s)
 /* ---- auth workers ---- */
 
 int store_ask(struct store *st, const struct user_name *u,
-              struct user_record *r)
+              struct user_record *r, enum figures_tier *tier)
 {
+    *tier = FIGURES_POSTGRESQL;
     return user_questions_ask(st->questions, u, r);
+}
+
+/* Without a feed: nothing is confirmed, and the clock is this machine's. */
+void store_standing(struct store *st, int64_t now_ms, struct store_standing *s)
+{
+    struct timespec t;
+
+    (void)st;
+    (void)now_ms;
+    clock_gettime(CLOCK_REALTIME, &t);
+    *s = (struct store_standing){
+        .unix_ms = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000,
+    };
 }
 
 void store_ask_later(struct store *st, const struct user_name *u)

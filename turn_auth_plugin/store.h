@@ -8,6 +8,7 @@
 #ifndef STORE_H
 #define STORE_H
 
+#include "figures.h"
 #include "last_known.h"
 #include "settings.h"
 #include "user_cache.h"
@@ -22,13 +23,23 @@ struct store *store_start(const char *conninfo, const struct settings *s);
 
 /*
  * Asks for a user and waits for the answer, at most query_timeout. 1: *r is
- * VALID or ABSENT; 0: nobody could be asked in time (at once, while the
- * database is known to be away).
+ * VALID or ABSENT, and *tier says who answered; 0: nobody could be asked in
+ * time (at once, while the database is known to be away).
  */
 int store_ask(struct store *st, const struct user_name *u,
-              struct user_record *r);
+              struct user_record *r, enum figures_tier *tier);
 /* Asks in the background; the answer goes into the cache. */
 void store_ask_later(struct store *st, const struct user_name *u);
+
+/* How good memory is. */
+struct store_standing {
+    int live; /* changes arrive as they are made: what memory says is so */
+    int64_t confirmed_ms; /* monotonic: memory was right then; 0: not known */
+    int64_t unix_ms;      /* now, by the database's clock */
+};
+/* now_ms: monotonic. Called by any thread. */
+void store_standing(struct store *st, int64_t now_ms,
+                    struct store_standing *s);
 
 /* Filled by the store thread, and by nobody else. */
 struct user_cache *store_users(struct store *st);
@@ -37,7 +48,7 @@ struct user_cache *store_users(struct store *st);
  * NULL when it was never read. Waits for a table that nobody has tried to read
  * yet: right after the start up to 2 s, so that turnserver begins with the
  * realms and peer rules of a database that works; later up to query_timeout.
- * Secrets and OAuth keys are read only once coturn has asked for them.
+ * OAuth keys are read only once coturn has asked for them.
  */
 struct rows *store_table(struct store *st, enum last_known_table t,
                          int64_t *read_ms);
