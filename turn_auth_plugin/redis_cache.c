@@ -82,6 +82,16 @@ struct redis_cache {
     int64_t unsealed_line_ms;
 };
 
+void redis_cache_alone(struct redis_cache *r, int alone)
+{
+    int64_t ms = r->s->redis_timeout_ms;
+
+    if (alone && ms < r->s->query_timeout_ms) {
+        ms = r->s->query_timeout_ms;
+    }
+    redis_link_set_timeout(r->link, ms);
+}
+
 /* ---- clocks ---- */
 
 /* PostgreSQL's clock, unix time. */

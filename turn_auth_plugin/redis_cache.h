@@ -1,8 +1,8 @@
 /*
  * Redis between memory and PostgreSQL: what is known of users, sealed
  * (sealed_value.h), shared by all edges. Owned and driven by the store thread
- * (store.c) as a link is, and never waited for longer than redis_timeout. What
- * a value may be used for is the store's to decide.
+ * (store.c) as a link is, and not waited for longer than redis_timeout while
+ * there is PostgreSQL. What a value may be used for is the store's to decide.
  */
 
 #ifndef REDIS_CACHE_H
@@ -69,6 +69,12 @@ void redis_cache_put(struct redis_cache *r, const struct user_name *u,
  * feed): what is swept was known at the later of this and its read_ms.
  */
 void redis_cache_confirmed(struct redis_cache *r, int64_t confirmed_ms);
+
+/*
+ * PostgreSQL is away (1) or back (0): while nobody else can be asked, an answer
+ * of Redis may take as long as query_timeout.
+ */
+void redis_cache_alone(struct redis_cache *r, int alone);
 
 /* How far PostgreSQL's clock is ahead of this machine's; 0 until known. */
 void redis_cache_clock(struct redis_cache *r, int64_t ahead_ms);

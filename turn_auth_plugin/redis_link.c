@@ -19,9 +19,10 @@
 #define CONNECT_MS 1000
 /* A connection that was silent gets so long to come to itself. */
 #define GRACE_MS 1000
+#define PROBE_PAUSE_MS 20
 
 #define MOST_WAITING 4096
-#define MOST_UNSENT (1 << 20)
+#define SLICE 16384 /* hiredis' */
 
 #define CLOSED "the connection was closed"
 
@@ -70,6 +71,11 @@ enum redis_link_state redis_link_state(const struct redis_link *l)
 size_t redis_link_waiting(const struct redis_link *l)
 {
     return l->waiting;
+}
+
+void redis_link_set_timeout(struct redis_link *l, int64_t timeout_ms)
+{
+    l->o.timeout_ms = timeout_ms;
 }
 
 /* ---- going down ---- */
@@ -265,18 +271,20 @@ static void take_answers(struct redis_link *l, int64_t now_ms)
     }
 }
 
-/* All that is here, in slices of hiredis' buffer. */
+/* All that is here; hiredis reads a slice at a time. */
 static void receive(struct redis_link *l, int64_t now_ms)
 {
-    struct pollfd p = {.fd = l->ctx->fd, .events = POLLIN};
+    size_t before, n;
 
-    while (l->state != REDIS_LINK_DOWN && poll(&p, 1, 0) > 0) {
+    do {
+        before = l->ctx->reader->len;
         if (redisBufferRead(l->ctx) != REDIS_OK) {
             go_down_with_error(l);
             return;
         }
+        n = l->ctx->reader->len - before;
         take_answers(l, now_ms);
-    }
+    } while (n >= SLICE && l->state != REDIS_LINK_DOWN);
 }
 
 static void transmit(struct redis_link *l)
@@ -295,7 +303,7 @@ static int64_t silence_ends_ms(const struct redis_link *l)
     if (l->state == REDIS_LINK_UP) {
         return l->first ? l->first->asked_ms + l->o.timeout_ms : INT64_MAX;
     }
-    return l->since_ms + (l->first ? GRACE_MS : FIRST_PAUSE_MS);
+    return l->since_ms + (l->first ? GRACE_MS : PROBE_PAUSE_MS);
 }
 
 static void begin_silence(struct redis_link *l, int64_t now_ms)
@@ -306,6 +314,7 @@ static void begin_silence(struct redis_link *l, int64_t now_ms)
         answer(l, q, NULL);
     }
     l->o.events->silent(l->o.owner);
+    probe(l);
 }
 
 static void end_silence(struct redis_link *l, int64_t now_ms)

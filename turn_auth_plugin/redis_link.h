@@ -50,6 +50,8 @@ struct redis_link_options {
 struct redis_link *redis_link_create(const struct redis_link_options *o);
 
 enum redis_link_state redis_link_state(const struct redis_link *l);
+/* From now on, in place of the option's. */
+void redis_link_set_timeout(struct redis_link *l, int64_t timeout_ms);
 /* Questions without an answer. */
 size_t redis_link_waiting(const struct redis_link *l);
 
