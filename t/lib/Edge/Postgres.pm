@@ -370,6 +370,7 @@ sub _connect {
 # pg_basebackup of this cluster into a directory that is not there yet.
 sub _base_backup {
     my ($self, $to, @options) = @_;
+    local $ENV{HOME} = (getpwnam 'postgres')[7];
     my $out = _output('setpriv', '--reuid=postgres', '--regid=postgres',
         '--init-groups', '--', "$self->{bin}/pg_basebackup", '--no-sync',
         '--checkpoint=fast', '-X', 'stream', '-D', $to, @options);

@@ -72,6 +72,8 @@ sub start {
         open STDERR, '>&', \*STDOUT;
         # A daemon must not outlive a killed test, nor get its ^C.
         setpgrp(0, 0);
+        # As systemd does for User=.
+        $ENV{HOME} = (getpwnam $o{user})[7] if $o{user};
         $ENV{$_} = $o{env}{$_} for keys %{$o{env} || {}};
         exec { $argv[0] } @argv or do {
             print STDERR "exec $argv[0]: $!\n";
