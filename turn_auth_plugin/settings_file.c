@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "settings_file.h"
 
+#include "seal_keys.h"
 #include "secret_file.h"
 
 #include <errno.h>
@@ -64,6 +65,26 @@ static int read_secret(struct setting_secret *secret, const char *key,
     return 0;
 }
 
+static int check_seal_keys(const struct settings *s, const char *file,
+                           char *error, size_t error_size)
+{
+    struct seal_keys keys;
+    char what[160];
+    int result;
+
+    if (!s->seal_keys.text) {
+        return 0;
+    }
+    result = seal_keys_parse(&keys, s->seal_keys.text, s->seal_keys.len, what,
+                             sizeof(what));
+    explicit_bzero(&keys, sizeof(keys));
+    if (result != 0) {
+        snprintf(error, error_size, "%s:%d: seal_key_file %s %s", file,
+                 s->seal_keys.line, s->seal_key_file, what);
+    }
+    return result;
+}
+
 static int read_secrets(struct settings *s, const char *file, char *error,
                         size_t size)
 {
@@ -71,6 +92,7 @@ static int read_secrets(struct settings *s, const char *file, char *error,
                        s->redis_password_file, 0, file, error, size) ||
                    read_secret(&s->seal_keys, "seal_key_file", s->seal_key_file,
                                1, file, error, size) ||
+                   check_seal_keys(s, file, error, size) ||
                    read_secret(&s->cli_password, "cli_password_file",
                                s->cli_password_file, 0, file, error, size)
                ? -1
