@@ -85,8 +85,8 @@ static int send_all(struct cli_connection *c, const char *p, size_t n)
     return 0;
 }
 
-/* Some bytes; how many, or -1 with c->error. */
-static ssize_t receive(struct cli_connection *c, uint8_t *p, size_t size)
+/* Some bytes; 0, or -1 with c->error. */
+static int receive(struct cli_connection *c)
 {
     ssize_t n;
 
@@ -94,12 +94,14 @@ static ssize_t receive(struct cli_connection *c, uint8_t *p, size_t size)
         if (wait_for(c, POLLIN, monotonic_ms() + REPLY_TIMEOUT_MS) != 0) {
             return -1;
         }
-        n = recv(c->fd, p, size, 0);
+        n = recv(c->fd, c->bytes, sizeof(c->bytes), 0);
     } while (n < 0 && (errno == EINTR || errno == EAGAIN));
-    if (n == 0) {
-        return fail(c, "it closed the connection");
+    if (n <= 0) {
+        return fail(c, n ? strerror(errno) : "it closed the connection");
     }
-    return n > 0 ? n : fail(c, strerror(errno));
+    c->at = c->bytes;
+    c->left = (size_t)n;
+    return 0;
 }
 
 /* ---- replies ---- */
@@ -108,18 +110,15 @@ static ssize_t receive(struct cli_connection *c, uint8_t *p, size_t size)
 static enum cli_reply read_reply(struct cli_connection *c,
                                  struct cli_sessions *l)
 {
-    enum cli_reply reply = CLI_MORE;
-    uint8_t bytes[16384];
-    ssize_t n;
+    enum cli_reply reply;
 
-    while (reply == CLI_MORE) {
-        n = receive(c, bytes, sizeof(bytes));
-        if (n < 0) {
+    do {
+        if (c->left == 0 && receive(c) != 0) {
             return CLI_MORE;
         }
-        reply = l ? cli_read_sessions(&c->reader, l, bytes, (size_t)n)
-                  : cli_read_prompt(&c->reader, bytes, (size_t)n);
-    }
+        reply = l ? cli_read_sessions(&c->reader, l, &c->at, &c->left)
+                  : cli_read_prompt(&c->reader, &c->at, &c->left);
+    } while (reply == CLI_MORE);
     return reply;
 }
 
@@ -135,24 +134,37 @@ int cli_list(struct cli_connection *c, const struct user_name *u,
     return read_reply(c, l) == CLI_READY ? 0 : -1;
 }
 
-int cli_cancel(struct cli_connection *c, uint64_t id)
+static int cancel_batch(struct cli_connection *c, const uint64_t *ids,
+                        size_t count)
 {
-    char command[32];
-    int n = snprintf(command, sizeof(command), "cs %llu\r\n",
-                     (unsigned long long)id);
+    char command[CLI_COMMAND];
 
-    if (send_all(c, command, (size_t)n) != 0) {
+    if (send_all(c, command, cli_cs(command, ids, count)) != 0) {
         return -1;
     }
-    switch (read_reply(c, NULL)) {
-    case CLI_READY:
-        return 0;
-    case CLI_PASSWORD:
-        return fail(c, "it asks for the password again");
-    case CLI_MORE:
-        break;
+    for (size_t i = 0; i < count; i++) {
+        switch (read_reply(c, NULL)) {
+        case CLI_READY:
+            break;
+        case CLI_PASSWORD:
+            return fail(c, "it asks for the password again");
+        case CLI_MORE:
+            return -1;
+        }
     }
-    return -1;
+    return 0;
+}
+
+int cli_cancel(struct cli_connection *c, const uint64_t *ids, size_t count)
+{
+    for (size_t i = 0; i < count; i += CLI_BATCH) {
+        size_t n = count - i < CLI_BATCH ? count - i : CLI_BATCH;
+
+        if (cancel_batch(c, ids + i, n) != 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 /* ---- connecting ---- */
@@ -229,6 +241,7 @@ int cli_connect(struct cli_connection *c, const char *address,
     enum cli_reply reply;
 
     cli_reader_begin(&c->reader);
+    c->left = 0;
     if (open_connection(c, address) != 0) {
         return -1;
     }

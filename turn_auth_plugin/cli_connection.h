@@ -1,7 +1,7 @@
 /*
  * A connection to coturn's CLI: socket, deadlines, login. Sends nothing but the
- * password, `ps USER` and `cs ID`, one at a time (the CLI takes what comes at
- * once as one command). Called by relay_closer.c; belongs to its thread.
+ * password, `ps USER` and `cs ID`. Called by relay_closer.c; belongs to its
+ * thread.
  */
 
 #ifndef CLI_CONNECTION_H
@@ -14,6 +14,9 @@ struct cli_connection {
     int fd;      /* -1: not connected */
     int stop_fd; /* readable: the thread is to end, every wait breaks off */
     struct cli_reader reader;
+    uint8_t bytes[16384]; /* received, not yet read: from at, left */
+    const uint8_t *at;
+    size_t left;
     const char *error; /* of the last call that failed */
 };
 
@@ -31,6 +34,6 @@ void cli_close(struct cli_connection *c);
 /* Both 0, or -1 with c->error; then the connection is closed. */
 int cli_list(struct cli_connection *c, const struct user_name *u,
              struct cli_sessions *l);
-int cli_cancel(struct cli_connection *c, uint64_t id);
+int cli_cancel(struct cli_connection *c, const uint64_t *ids, size_t count);
 
 #endif

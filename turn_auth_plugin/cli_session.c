@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define IAC 255
+#define NOP 241
 #define SE 240
 #define SB 250
 #define WILL 251 /* WILL, WONT, DO, DONT have one more byte */
@@ -71,6 +72,12 @@ static int line_begins(const struct cli_reader *r, const char *text)
     return r->len >= n && memcmp(r->line, text, n) == 0;
 }
 
+static uint8_t next_byte(const uint8_t **p, size_t *n)
+{
+    (*n)--;
+    return *(*p)++;
+}
+
 /* ---- prompts ---- */
 
 /* A prompt has no end of line; a new one begins behind it. */
@@ -86,15 +93,18 @@ static enum cli_reply prompt(struct cli_reader *r)
     return reply;
 }
 
-enum cli_reply cli_read_prompt(struct cli_reader *r, const uint8_t *p, size_t n)
+enum cli_reply cli_read_prompt(struct cli_reader *r, const uint8_t **p,
+                               size_t *n)
 {
     enum cli_reply reply = CLI_MORE;
+    uint8_t c;
 
-    for (size_t i = 0; i < n && reply == CLI_MORE; i++) {
-        if (!take(r, p[i])) {
+    while (*n > 0 && reply == CLI_MORE) {
+        c = next_byte(p, n);
+        if (!take(r, c)) {
             continue;
         }
-        if (p[i] == '\n') {
+        if (c == '\n') {
             r->len = 0;
         } else {
             reply = prompt(r);
@@ -230,13 +240,16 @@ static void read_line(struct cli_sessions *l, const struct cli_reader *r)
 }
 
 enum cli_reply cli_read_sessions(struct cli_reader *r, struct cli_sessions *l,
-                                 const uint8_t *p, size_t n)
+                                 const uint8_t **p, size_t *n)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (!take(r, p[i])) {
+    uint8_t c;
+
+    while (*n > 0) {
+        c = next_byte(p, n);
+        if (!take(r, c)) {
             continue;
         }
-        if (p[i] == '\n') {
+        if (c == '\n') {
             read_line(l, r);
             r->len = 0;
         } else if (l->ended && line_is(r, "> ")) {
@@ -277,5 +290,21 @@ size_t cli_ps(char command[CLI_COMMAND], const struct user_name *u)
     }
     command[n++] = '\r';
     command[n++] = '\n';
+    return n;
+}
+
+size_t cli_cs(char command[CLI_COMMAND], const uint64_t *ids, size_t count)
+{
+    static const char nop[] = {(char)IAC, (char)NOP};
+    size_t n = 0;
+
+    for (size_t i = 0; i < count && i < CLI_BATCH; i++) {
+        if (i) {
+            memcpy(command + n, nop, sizeof(nop));
+            n += sizeof(nop);
+        }
+        n += (size_t)snprintf(command + n, CLI_COMMAND - n, "cs %llu\r\n",
+                              (unsigned long long)ids[i]);
+    }
     return n;
 }

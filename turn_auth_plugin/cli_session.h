@@ -50,16 +50,17 @@ struct cli_sessions {
 void cli_reader_begin(struct cli_reader *r);
 
 /*
- * Takes (p, n), the next bytes, up to the end of the reply: to be called for
- * the reply to the greeting, the password and `cs ID`.
+ * Both take bytes from (*p, *n) up to the end of one reply, and step over them;
+ * CLI_MORE when there are none left. To be called for the reply to the
+ * greeting, the password and each `cs ID`...
  */
-enum cli_reply cli_read_prompt(struct cli_reader *r, const uint8_t *p,
-                               size_t n);
+enum cli_reply cli_read_prompt(struct cli_reader *r, const uint8_t **p,
+                               size_t *n);
 
-/* The same for the reply to `ps USER`, which l collects. */
+/* ... and for the reply to `ps USER`, which l collects. */
 void cli_sessions_begin(struct cli_sessions *l, const struct user_name *u);
 enum cli_reply cli_read_sessions(struct cli_reader *r, struct cli_sessions *l,
-                                 const uint8_t *p, size_t n);
+                                 const uint8_t **p, size_t *n);
 
 /*
  * Whether `ps` may be sent with this name: not empty, no control character or
@@ -68,10 +69,14 @@ enum cli_reply cli_read_sessions(struct cli_reader *r, struct cli_sessions *l,
 int cli_may_name(const struct user_name *u);
 
 /*
- * "ps USER\r\n", as telnet wants it (0xff doubled); its length, at most
- * CLI_COMMAND. The name must be one that cli_may_name().
+ * What to send for `ps USER` (with 0xff doubled, as telnet wants it), and for
+ * `cs ID` of at most CLI_BATCH sessions: its length. The CLI takes bytes that
+ * arrive together as one command, unless a telnet command (NOP) is between
+ * them. The user must be one that cli_may_name().
  */
-#define CLI_COMMAND (2 * USER_NAME_MAX + 6)
+#define CLI_BATCH 64
+#define CLI_COMMAND 2048
 size_t cli_ps(char command[CLI_COMMAND], const struct user_name *u);
+size_t cli_cs(char command[CLI_COMMAND], const uint64_t *ids, size_t count);
 
 #endif

@@ -121,24 +121,25 @@ static int cancelled_before(const struct relay_closer *r, uint64_t id)
 /* Cancels what the list names; how many of it are new, or -1. */
 static int cancel_listed(struct relay_closer *r)
 {
-    const struct cli_sessions *l = &r->list;
     int again = monotonic_ms() - r->cancelled_ms >= CANCEL_AGAIN_MS;
+    uint64_t ids[CLI_SESSIONS];
+    size_t count = 0;
     int fresh = 0;
 
-    for (size_t i = 0; i < l->count; i++) {
-        int before = cancelled_before(r, l->ids[i]);
+    for (size_t i = 0; i < r->list.count; i++) {
+        int before = cancelled_before(r, r->list.ids[i]);
 
-        if (before && !again) {
-            continue;
-        }
-        if (cli_cancel(&r->cli, l->ids[i]) != 0) {
-            return -1;
+        if (!before || again) {
+            ids[count++] = r->list.ids[i];
         }
         fresh += !before;
     }
-    if (fresh || again) {
-        memcpy(r->cancelled, l->ids, l->count * sizeof(l->ids[0]));
-        r->cancelled_count = l->count;
+    if (cli_cancel(&r->cli, ids, count) != 0) {
+        return -1;
+    }
+    if (count) {
+        memcpy(r->cancelled, r->list.ids, r->list.count * sizeof(ids[0]));
+        r->cancelled_count = r->list.count;
         r->cancelled_ms = monotonic_ms();
     }
     figures_count(FIGURES_RELAYS_CLOSED, (uint64_t)fresh);
