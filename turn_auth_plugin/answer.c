@@ -4,6 +4,8 @@
 
 #include "answer.h"
 
+#include "realm_secrets.h"
+
 #include <string.h>
 
 #define MAX_COLUMNS 8
@@ -74,6 +76,23 @@ PGresult *answer_rows(unsigned columns, const char *const *names,
         if ((!filter ||
              rows_cell_is(rows, i, filter_column, filter, filter_len)) &&
             !add_row(res, columns, rows, i)) {
+            PQclear(res);
+            return NULL;
+        }
+    }
+    return res;
+}
+
+PGresult *answer_secrets(const struct rows *rows, const char *realm,
+                         size_t realm_len, int64_t now_ms)
+{
+    static const char *const names[] = {"value"};
+    PGresult *res = answer_nothing(1, names);
+    int64_t until_ms;
+
+    for (size_t i = 0; res && i < rows_count(rows); i++) {
+        if (realm_secrets_valid(rows, i, realm, realm_len, now_ms, &until_ms) &&
+            !add_row(res, 1, rows, i)) {
             PQclear(res);
             return NULL;
         }

@@ -25,6 +25,9 @@ PGresult *answer_key(const uint8_t key[HMACKEY_LEN]);
 PGresult *answer_rows(unsigned columns, const char *const *names,
                       const struct rows *rows, unsigned filter_column,
                       const char *filter, size_t filter_len);
+/* The secrets of a realm that are valid at now_ms (unix time), column value. */
+PGresult *answer_secrets(const struct rows *rows, const char *realm,
+                         size_t realm_len, int64_t now_ms);
 /* Peer ranges that hold every IPv4 and IPv6 address, IPv4-mapped ones too. */
 PGresult *answer_every_peer(void);
 

@@ -1,5 +1,5 @@
 /*
- * Reads which functions of libpq the main program imports; see
+ * Reads which functions the main program imports; see
  * coturn_program.h.
  */
 
@@ -14,6 +14,7 @@
 struct imports {
     int connects;
     int executes;
+    int hmac; /* OpenSSL's */
     const char *unknown;
 };
 
@@ -34,6 +35,7 @@ static const char *const harmless[] = {
 
 static void note_import(struct imports *im, const char *name)
 {
+    im->hmac |= strcmp(name, "HMAC") == 0;
     if (strncmp(name, "PQ", 2) != 0) {
         return;
     }
@@ -147,12 +149,13 @@ static int read_program(struct dl_phdr_info *info, size_t size, void *arg)
     return 1;
 }
 
-enum coturn_program coturn_program(const char **unknown)
+enum coturn_program coturn_program(const char **unknown, int *calls_hmac)
 {
     struct imports im = {0};
 
     *unknown = NULL;
     dl_iterate_phdr(read_program, &im);
+    *calls_hmac = im.hmac;
     if (!im.connects || !im.executes) {
         return PROGRAM_OTHER;
     }

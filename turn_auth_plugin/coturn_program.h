@@ -18,8 +18,9 @@ enum coturn_program {
  * by no function on connections that the plugin does not stand in for. Its
  * name does not matter, except that turnadmin is turnserver called "turnadmin"
  * (coturn's own rule). When a program looks like a coturn too new to be known,
- * *unknown is the function it uses, else NULL.
+ * *unknown is the function it uses, else NULL. *calls_hmac: does it check and
+ * make MESSAGE-INTEGRITY by OpenSSL's HMAC() (message_integrity.h)?
  */
-enum coturn_program coturn_program(const char **unknown);
+enum coturn_program coturn_program(const char **unknown, int *calls_hmac);
 
 #endif

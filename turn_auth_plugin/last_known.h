@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 enum last_known_table {
-    LAST_KNOWN_SECRETS,       /* value, realm */
+    LAST_KNOWN_SECRETS,       /* value, realm, valid_until_ms (or null) */
     LAST_KNOWN_OAUTH_KEYS,    /* ikm_key, timestamp, lifetime, as_rs_alg,
                                  realm, kid */
     LAST_KNOWN_ORIGINS,       /* origin, realm */

@@ -9,11 +9,13 @@
 #include "answer.h"
 #include "coturn_program.h"
 #include "look_up.h"
+#include "message_integrity.h"
 #include "monotonic.h"
 #include "notice.h"
 #include "pass_through.h"
 #include "settings_file.h"
 #include "statement.h"
+#include "user_keys.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -21,12 +23,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
 /* No address: the first word of a PGconn is a pointer or zero. */
 #define HANDLE_MARK 0xed9ec0de7b12a5f1u
+
+/*
+ * An open handle waits for one message that has been received already; a
+ * decided one for as long as its relay lives (6,000 fit the largest edge).
+ */
+#define OPEN_HANDLES 16384
+#define DECIDED_HANDLES 65536
 
 /* What PQconnectdb gives coturn. Used by one thread at a time, like a PGconn */
 struct handle {
@@ -48,6 +58,7 @@ static struct {
 } libpq;
 
 static enum coturn_program program;
+static int program_calls_hmac;
 static struct settings settings;
 
 /* Begun by the first statement that is ours: coturn forks before that. */
@@ -57,6 +68,7 @@ static struct {
     char *conninfo;
     struct store *store;
     struct look_up look_up;
+    struct user_keys keys;
 } ours = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- what the tables answer ---- */
@@ -72,7 +84,7 @@ static const struct {
     [STATEMENT_OTHER] = {.table = -1},
     [STATEMENT_USER_KEY] = {.table = -1, .columns = 1, .names = {"hmackey"}},
     [STATEMENT_PING] = {.table = -1, .columns = 1, .names = {"value"}},
-    [STATEMENT_REALM_SECRETS] = {LAST_KNOWN_SECRETS, 1, {"value"}, 1, 1, 1},
+    [STATEMENT_REALM_SECRETS] = {LAST_KNOWN_SECRETS, 1, {"value"}, 0, 0, 1},
     [STATEMENT_OAUTH_KEY] = {LAST_KNOWN_OAUTH_KEYS,
                              5,
                              {"ikm_key", "timestamp", "lifetime", "as_rs_alg",
@@ -108,7 +120,7 @@ __attribute__((constructor)) static void begin(void)
     char error[512];
 
     find_libpq();
-    program = coturn_program(&unknown);
+    program = coturn_program(&unknown, &program_calls_hmac);
     if (unknown && strstr(program_invocation_name, "turnserver")) {
         notice("this turnserver uses %s, which the plugin does not know: "
                "it goes on without the plugin",
@@ -118,6 +130,15 @@ __attribute__((constructor)) static void begin(void)
         settings_file_read(&settings, error, sizeof(error)) != 0) {
         fprintf(stderr, "turn_auth_plugin: %s\n", error);
         _exit(1);
+    }
+}
+
+static void begin_keys(void)
+{
+    ours.keys.look_up = &ours.look_up;
+    if (program_calls_hmac) {
+        ours.keys.handles = key_handles_create(OPEN_HANDLES, DECIDED_HANDLES);
+        message_integrity_begin(ours.keys.handles);
     }
 }
 
@@ -132,6 +153,7 @@ static void begin_store(const char *conninfo)
         _exit(1);
     }
     look_up_begin(&ours.look_up, ours.store, &settings);
+    begin_keys();
 }
 
 /*
@@ -156,14 +178,48 @@ static struct store *store_for(const struct handle *h)
 
 /* ---- answering ---- */
 
-static PGresult *answer_user(const struct statement *s)
+static int too_old(enum statement_kind kind, int64_t read_ms)
+{
+    int64_t age_ms = monotonic_ms() - read_ms;
+
+    return standing[kind].admits && age_ms >= settings.stale_ttl_ms &&
+           age_ms >= settings.fresh_ttl_ms;
+}
+
+static int64_t unix_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* NULL: none is known, or what is known is too old to let anybody in. */
+static struct rows *secrets_now(struct store *st)
+{
+    int64_t read_ms;
+    struct rows *rows = store_table(st, LAST_KNOWN_SECRETS, &read_ms);
+
+    if (rows && too_old(STATEMENT_REALM_SECRETS, read_ms)) {
+        rows_release(rows);
+        return NULL;
+    }
+    return rows;
+}
+
+static PGresult *answer_user(struct store *st, const struct statement *s)
 {
     const struct user_name u = {s->values[1].p, s->values[1].len,
                                 s->values[0].p, s->values[0].len};
-    uint8_t key[USER_KEY_LEN];
+    int64_t now_ms = unix_ms();
+    struct rows *secrets =
+        user_keys_wants_secrets(&u, now_ms) ? secrets_now(st) : NULL;
+    uint8_t key[KEY_HANDLE_LEN];
+    int may_log_in = user_keys_get(&ours.keys, &u, secrets, now_ms, key);
     PGresult *res;
 
-    if (!look_up_user(&ours.look_up, &u, key)) {
+    rows_release(secrets);
+    if (!may_log_in) {
         return answer_nothing(1, standing[STATEMENT_USER_KEY].names);
     }
     res = answer_key(key);
@@ -183,12 +239,17 @@ static PGresult *answer_never_read(enum statement_kind kind)
     return PQmakeEmptyPGresult(NULL, PGRES_FATAL_ERROR);
 }
 
-static int too_old(enum statement_kind kind, int64_t read_ms)
+static PGresult *answer_known(const struct statement *s,
+                              const struct rows *rows)
 {
-    int64_t age_ms = monotonic_ms() - read_ms;
-
-    return standing[kind].admits && age_ms >= settings.stale_ttl_ms &&
-           age_ms >= settings.fresh_ttl_ms;
+    if (s->kind == STATEMENT_REALM_SECRETS) {
+        return answer_secrets(rows, s->values[0].p, s->values[0].len,
+                              unix_ms());
+    }
+    return answer_rows(standing[s->kind].columns, standing[s->kind].names, rows,
+                       standing[s->kind].filter_column,
+                       standing[s->kind].has_filter ? s->values[0].p : NULL,
+                       s->values[0].len);
 }
 
 static PGresult *answer_standing(struct store *st, const struct statement *s)
@@ -196,16 +257,10 @@ static PGresult *answer_standing(struct store *st, const struct statement *s)
     int64_t read_ms;
     struct rows *rows = store_table(
         st, (enum last_known_table)standing[s->kind].table, &read_ms);
-    PGresult *res;
+    PGresult *res = rows && !too_old(s->kind, read_ms)
+                        ? answer_known(s, rows)
+                        : answer_never_read(s->kind);
 
-    if (!rows || too_old(s->kind, read_ms)) {
-        res = answer_never_read(s->kind);
-    } else {
-        res = answer_rows(standing[s->kind].columns, standing[s->kind].names,
-                          rows, standing[s->kind].filter_column,
-                          standing[s->kind].has_filter ? s->values[0].p : NULL,
-                          s->values[0].len);
-    }
     rows_release(rows);
     return res;
 }
@@ -232,7 +287,7 @@ static PGresult *answer(struct handle *h, const struct statement *s,
     }
     h->other.error[0] = '\0';
     if (s->kind == STATEMENT_USER_KEY) {
-        return answer_user(s);
+        return answer_user(st, s);
     }
     if (s->kind == STATEMENT_PING) {
         return answer_nothing(1, standing[s->kind].names);

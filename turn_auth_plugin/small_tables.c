@@ -31,7 +31,8 @@ static const struct {
     const char *sql;
 } tables[LAST_KNOWN_TABLES] = {
     [LAST_KNOWN_SECRETS] = {"turn_secret",
-                            "select value,realm from turn_secret"},
+                            "select value,realm,to_jsonb(s)->>'valid_until_ms' "
+                            "from turn_secret s"},
     [LAST_KNOWN_OAUTH_KEYS] =
         {"oauth_key", "select ikm_key,timestamp,lifetime,as_rs_alg,realm,kid "
                       "from oauth_key"},
@@ -45,10 +46,11 @@ static const struct {
                                  "select ip_range,realm from denied_peer_ip"},
 };
 
-/* Secrets are not fetched into memory where coturn does not use them. */
+/* OAuth keys are not fetched into memory where coturn does not use them. */
 #define ALWAYS_READ                                                            \
-    (1u << LAST_KNOWN_ORIGINS | 1u << LAST_KNOWN_REALM_OPTIONS |               \
-     1u << LAST_KNOWN_ALLOWED_PEERS | 1u << LAST_KNOWN_DENIED_PEERS)
+    (1u << LAST_KNOWN_SECRETS | 1u << LAST_KNOWN_ORIGINS |                     \
+     1u << LAST_KNOWN_REALM_OPTIONS | 1u << LAST_KNOWN_ALLOWED_PEERS |         \
+     1u << LAST_KNOWN_DENIED_PEERS)
 
 struct small_tables {
     const char *label;

@@ -1,0 +1,31 @@
+/*
+ * Every key that a name may log in with: the one of the ordinary user of that
+ * name, and where the name is a time-limited one (rest_user.h), one for each
+ * valid secret of the realm. Called by libpq_boundary.c in the auth worker
+ * that coturn asks in.
+ */
+
+#ifndef USER_KEYS_H
+#define USER_KEYS_H
+
+#include "key_handles.h"
+#include "look_up.h"
+#include "rows.h"
+
+struct user_keys {
+    struct look_up *look_up;
+    struct key_handles *handles; /* NULL: coturn cannot be given any */
+};
+
+/* Is it a time-limited name whose time has not passed? now_ms: unix time. */
+int user_keys_wants_secrets(const struct user_name *u, int64_t now_ms);
+
+/*
+ * 1 and the key, or a handle for several; 0: nobody can log in with that name
+ * now. secrets: the rows of LAST_KNOWN_SECRETS, or NULL: none count.
+ */
+int user_keys_get(const struct user_keys *k, const struct user_name *u,
+                  const struct rows *secrets, int64_t now_ms,
+                  uint8_t key[KEY_HANDLE_LEN]);
+
+#endif
