@@ -50,6 +50,68 @@ select kid, ikm_key, timestamp, lifetime, as_rs_alg, realm from turn.oauth;
 create or replace view turn.admin_user as
 select name, realm, password from turn.web_admin;
 
+-- ---- an update or delete that finds nothing says so ----
+
+create or replace function turn.change_begins()
+returns trigger language plpgsql
+set search_path = pg_catalog, turn, pg_temp as $$
+begin
+    perform set_config('turn.rows', 'none', true);
+    return null;
+end $$;
+
+-- Arguments: what was not found, what there is to know, and `notice` where
+-- turnadmin deletes before it adds.
+create or replace function turn.change_ends()
+returns trigger language plpgsql
+set search_path = pg_catalog, turn, pg_temp as $$
+begin
+    if current_setting('turn.rows') = 'none' then
+        if tg_argv[2] = 'notice' then
+            raise notice 'no such % was there', tg_argv[0]
+                using hint = tg_argv[1];
+            return null;
+        end if;
+        raise warning 'no such %: nothing is changed', tg_argv[0]
+            using hint = tg_argv[1];
+    end if;
+    return null;
+end $$;
+
+do $$
+declare
+    silent record;
+begin
+    for silent in
+        select * from (values
+            ('turnusers_lt', 'user', 'select * from turn.users also shows '
+                'disabled and expired users, whom only members of turn_admin '
+                'change here.', ''),
+            ('turn_secret', 'secret', 'turn.secrets also shows those that '
+                'have ended.', 'notice'),
+            ('turn_origin_to_realm', 'origin', 'select * from '
+                'turn.turn_origin_to_realm lists them.', ''),
+            ('oauth_key', 'OAuth key', 'select kid from turn.oauth_key lists '
+                'them.', ''),
+            ('admin_user', 'web administrator', 'select name from '
+                'turn.admin_user lists them.', '')) as v (name, noun, hint, level)
+    loop
+        execute format('drop trigger if exists change_begins on turn.%I',
+            silent.name);
+        execute format('drop trigger if exists change_ends on turn.%I',
+            silent.name);
+        execute format('create trigger change_begins before update or delete '
+            'on turn.%I for each statement '
+            'execute function turn.change_begins()', silent.name);
+        execute format('create trigger change_ends after update or delete '
+            'on turn.%I for each statement '
+            'execute function turn.change_ends(%L, %L, %L)', silent.name,
+            silent.noun, silent.hint, silent.level);
+    end loop;
+end $$;
+drop function if exists turn.change_turnusers_lt_begins();
+drop function if exists turn.change_turnusers_lt_ends();
+
 -- ---- turnusers_lt ----
 
 -- A key as coturn may store it: 32 to 128 hex digits.
@@ -106,36 +168,10 @@ begin
     return new;
 end $$;
 
-create or replace function turn.change_turnusers_lt_begins()
-returns trigger language plpgsql
-set search_path = pg_catalog, turn, pg_temp as $$
-begin
-    perform set_config('turn.rows', 'none', true);
-    return null;
-end $$;
-
-create or replace function turn.change_turnusers_lt_ends()
-returns trigger language plpgsql
-set search_path = pg_catalog, turn, pg_temp as $$
-begin
-    if current_setting('turn.rows') = 'none' then
-        raise warning 'no such user: nothing is changed'
-            using hint = 'select * from turn.users also shows disabled and '
-                'expired users, whom only members of turn_admin change here.';
-    end if;
-    return null;
-end $$;
-
 drop trigger if exists change on turn.turnusers_lt;
-drop trigger if exists change_begins on turn.turnusers_lt;
-drop trigger if exists change_ends on turn.turnusers_lt;
 create trigger change
     instead of insert or update or delete on turn.turnusers_lt
     for each row execute function turn.change_turnusers_lt();
-create trigger change_begins before update or delete on turn.turnusers_lt
-    for each statement execute function turn.change_turnusers_lt_begins();
-create trigger change_ends after update or delete on turn.turnusers_lt
-    for each statement execute function turn.change_turnusers_lt_ends();
 
 -- ---- allowed_peer_ip, denied_peer_ip ----
 
@@ -199,7 +235,10 @@ create trigger change
 create or replace function turn.change_turn_secret()
 returns trigger language plpgsql security definer
 set search_path = pg_catalog, turn, pg_temp as $$
+declare
+    ended timestamptz;
 begin
+    perform set_config('turn.rows', 'some', true);
     if tg_op in ('DELETE', 'UPDATE') then
         delete from turn.shared_secret s
         where s.realm = old.realm and s.value = old.value;
@@ -207,11 +246,24 @@ begin
     if tg_op = 'DELETE' then
         return old;
     end if;
-    perform turn.refuse(case when coalesce(new.value, '') = ''
-        then 'the secret is empty' end);
+    perform turn.refuse(turn.fault_in_secret(new.value));
+    new.realm := coalesce(new.realm, '');
     insert into turn.shared_secret (realm, value)
-    values (coalesce(new.realm, ''), new.value)
+    values (new.realm, new.value)
     on conflict do nothing;
+    if found then
+        raise notice 'secret % is added: turn.issue signs with it',
+            turn.fingerprint(new.realm, new.value);
+        return new;
+    end if;
+    select valid_until into ended from turn.shared_secret s
+    where s.realm = new.realm and s.value = new.value;
+    if ended is not null then
+        update turn.shared_secret s set valid_until = null
+        where s.realm = new.realm and s.value = new.value;
+        raise warning 'the secret was there, until %: it has no end any more',
+            ended;
+    end if;
     return new;
 end $$;
 
@@ -224,6 +276,7 @@ create or replace function turn.change_oauth_key()
 returns trigger language plpgsql security definer
 set search_path = pg_catalog, turn, pg_temp as $$
 begin
+    perform set_config('turn.rows', 'some', true);
     if tg_op = 'DELETE' or tg_op = 'UPDATE' and new.kid <> old.kid then
         delete from turn.oauth o where o.kid = old.kid;
     end if;
@@ -248,6 +301,7 @@ create or replace function turn.change_admin_user()
 returns trigger language plpgsql security definer
 set search_path = pg_catalog, turn, pg_temp as $$
 begin
+    perform set_config('turn.rows', 'some', true);
     if tg_op = 'DELETE' or tg_op = 'UPDATE' and new.name <> old.name then
         delete from turn.web_admin a where a.name = old.name;
     end if;
@@ -265,3 +319,23 @@ drop trigger if exists change on turn.admin_user;
 create trigger change
     instead of insert or update or delete on turn.admin_user
     for each row execute function turn.change_admin_user();
+
+create or replace function turn.change_turn_origin_to_realm()
+returns trigger language plpgsql security definer
+set search_path = pg_catalog, turn, pg_temp as $$
+begin
+    perform set_config('turn.rows', 'some', true);
+    if tg_op in ('DELETE', 'UPDATE') then
+        delete from turn.origin o where o.origin = old.origin;
+    end if;
+    if tg_op = 'DELETE' then
+        return old;
+    end if;
+    insert into turn.origin (origin, realm) values (new.origin, new.realm);
+    return new;
+end $$;
+
+drop trigger if exists change on turn.turn_origin_to_realm;
+create trigger change
+    instead of insert or update or delete on turn.turn_origin_to_realm
+    for each row execute function turn.change_turn_origin_to_realm();

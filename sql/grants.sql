@@ -25,7 +25,10 @@ grant select, insert, update, delete on turn.turnusers_lt, turn.turn_secret,
     turn.allowed_peer_ip, turn.denied_peer_ip, turn.turn_origin_to_realm,
     turn.turn_realm_option, turn.oauth_key, turn.admin_user
     to turn_admin;
-grant select on turn.users, turn.peers to turn_admin;
+grant select on turn.users, turn.peers, turn.secrets, turn.quotas, turn.audit
+    to turn_admin;
+grant insert (realm, name, password, key, valid_from, valid_until, note)
+    on turn.import to turn_admin;
 
 -- What turn_admin may call is what is documented (COMMENT ON FUNCTION); the
 -- rest is inside. A statement that holds a password or key is not logged with
@@ -38,7 +41,7 @@ begin
     for f in
         select p.oid::regprocedure as called,
             obj_description(p.oid, 'pg_proc') is not null as documented,
-            p.prosecdef and (p.proargnames && array['password', 'key']
+            p.prosecdef and (p.proargnames && array['password', 'key', 'secret']
                 or p.prorettype = 'trigger'::regtype) as secret
         from pg_proc p
         where p.pronamespace = 'turn'::regnamespace

@@ -26,6 +26,10 @@
 --     roles.sql          who connects            schema.sql, names.sql
 --     users.sql          add_user, check_user, turn.users ...
 --     peers.sql          allow_peer, deny_peer, turn.peers ...
+--     bulk.sql           many users at once: \copy turn.import ...
+--     secrets.sql        add_secret, rotate_secret, issue, turn.secrets ...
+--     quotas.sql         set_quota, turn.quotas
+--     audit.sql          turn.audit, prune_audit
 --     coturn_tables.sql  secrets, realm options, origins, OAuth keys
 --     coturn_views.sql   all of it as coturn and turnadmin see it
 --     import.sql         an existing coturn database
@@ -62,10 +66,14 @@ select pg_advisory_xact_lock(hashtext('cms-edge sql/install.sql'))
 \ir schema.sql
 \ir names.sql
 \ir users.sql
+\ir bulk.sql
 \ir peers.sql
 \ir coturn_tables.sql
+\ir secrets.sql
+\ir quotas.sql
 \ir import.sql
 \ir journal.sql
+\ir audit.sql
 \ir coturn_views.sql
 \ir import_views.sql
 \ir grants.sql
