@@ -91,37 +91,62 @@ sub everything {
     ($key) = turnadmin('-k', user('*x'), '-p', 'cisco') =~ /0x([0-9a-f]{32})/;
     unlike($pg->log_text, qr/$key/, 'nor is its key in the server log');
 
-    is(turnadmin('-s', 'secret1', '-r', 'octavio.test'), '', 'add a secret');
+    # turnadmin deletes a secret before it adds it.
+    like(turnadmin('-s', 'secret1', '-r', 'octavio.test'),
+        qr/NOTICE:  no such secret was there.*NOTICE:  secret \w{8} is added/s,
+        'add a secret: says that it is new and added');
     turnadmin('-s', 'secret2', '-r', 'octavio.test');
-    turnadmin('-s', 'secret1', '-r', 'octavio.test');
+    unlike(turnadmin('-s', 'secret1', '-r', 'octavio.test'), qr/no such/,
+        'added again: says that it was there');
     is(turnadmin('-S', '-r', 'octavio.test'),
         "secret1[octavio.test]\nsecret2[octavio.test]\n", 'list secrets');
     unlike($pg->log_text, qr/secret[12]/, 'none is in the server log');
-    turnadmin('--delete-secret=secret1', '-r', 'octavio.test');
-    is(turnadmin('-S'), "secret2[octavio.test]\n", 'delete one');
+    is(turnadmin('--delete-secret=secret1', '-r', 'octavio.test'), '',
+        'delete one says nothing');
+    is(turnadmin('-S'), "secret2[octavio.test]\n", 'and it is gone');
+    like(turnadmin('--delete-secret=secret1', '-r', 'octavio.test'),
+        qr/NOTICE:  no such secret was there/, 'a second delete is told so');
+    $pg->psql("update turn.shared_secret set valid_until = now()");
+    is(turnadmin('-S'), '', 'a secret that has ended is not listed');
+    like(turnadmin('--delete-secret=secret2', '-r', 'octavio.test'),
+        qr/no such secret.*turn\.secrets also shows/s,
+        'deleting it says where it is');
+    like(turnadmin('-s', 'secret2', '-r', 'octavio.test'),
+        qr/WARNING:  the secret was there, until .*: it has no end any more/,
+        'adding it says that it counts again');
+    is(turnadmin('-S'), "secret2[octavio.test]\n", 'and it does');
     turnadmin('--delete-all-secrets', '-r', 'octavio.test');
     is(turnadmin('-S'), '', 'delete all');
 
-    turnadmin('-g', '-r', 'octavio.test', '--total-quota=1800',
-        '--user-quota=2', '--max-bps=1000');
+    is(turnadmin('-g', '-r', 'octavio.test', '--total-quota=1800',
+        '--user-quota=2', '--max-bps=1000'), '', 'quotas: says nothing');
     is(turnadmin('-G', '-r', 'octavio.test'), "max-bps[octavio.test]=1000\n"
         . "total-quota[octavio.test]=1800\nuser-quota[octavio.test]=2\n",
-        'realm options');
+        'and they are listed');
     turnadmin('-g', '-r', 'octavio.test', '--total-quota=0');
     unlike(turnadmin('-G'), qr/total-quota/, 'taken away');
 
-    turnadmin('-O', '-o', 'https://cmsweb.octavio.test', '-r', 'octavio.test');
+    my @origin = ('-o', 'https://cmsweb.octavio.test');
+    is(turnadmin('-O', @origin, '-r', 'octavio.test'), '',
+        'add an origin says nothing');
     is(turnadmin('-I'), "https://cmsweb.octavio.test:443 ==>> octavio.test\n",
-        'origins');
-    turnadmin('-R', '-o', 'https://cmsweb.octavio.test');
-    is(turnadmin('-I'), '', 'taken away');
+        'and it is listed');
+    like(turnadmin('-O', @origin, '-r', 'other.test'), qr/ERROR.*duplicate key/s,
+        'an origin that has a realm keeps it, with an error');
+    is(turnadmin('-R', @origin), '', 'delete an origin says nothing');
+    is(turnadmin('-I'), '', 'and it is gone');
+    like(turnadmin('-R', @origin), qr/WARNING:  no such origin/,
+        'a second delete is told so');
 
-    turnadmin('-A', '-u', 'admin', '-p', 'cisco');
+    is(turnadmin('-A', '-u', 'admin', '-p', 'cisco'), '',
+        'add a web administrator says nothing');
     turnadmin('-A', '-u', 'admin', '-p', 'cisco2', '-r', 'octavio.test');
-    is(turnadmin('-L'), "admin[octavio.test]\n", 'web administrators');
+    is(turnadmin('-L'), "admin[octavio.test]\n", 'added again: changed');
     unlike($pg->log_text, qr/\$5\$/, 'no password hash is in the server log');
-    turnadmin('-D', '-u', 'admin');
-    is(turnadmin('-L'), '', 'taken away');
+    is(turnadmin('-D', '-u', 'admin'), '', 'delete says nothing');
+    is(turnadmin('-L'), '', 'and the administrator is gone');
+    like(turnadmin('-D', '-u', 'admin'),
+        qr/WARNING:  no such web administrator/, 'a second delete is told so');
 
     $role = 'turn_server';
     like(turnadmin('-a', user('third'), '-p', 'cisco'), qr/permission denied/,
@@ -151,10 +176,16 @@ subtest 'OAuth keys' => sub {
     is($keys->(), 'key2,5,7,A128GCM,,kid', 'change');
     $dbh->do("delete from oauth_key where kid = 'kid'");
     is($keys->(), '', 'delete');
+    my @said;
+    local $SIG{__WARN__} = sub { push @said, @_ };
+    local $dbh->{PrintWarn} = 1;
+    $dbh->do("delete from oauth_key where kid = 'kid'");
+    like("@said", qr/no such OAuth key/, 'a second delete is told so');
 };
 
 subtest 'what is there already, added again, is no error to be logged' => sub {
     my $dbh = $pg->dbh(user => 'turn_admin');
+    local $dbh->{PrintWarn} = 0;
     for (1, 2) {
         $dbh->do("insert into turn_secret (realm,value) values('o.test','s1')");
         $dbh->do("insert into admin_user values('a', '', 'hash')");
