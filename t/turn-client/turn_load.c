@@ -8,12 +8,14 @@
  * -n clients at a time, -T seconds (or until SIGTERM), -u user name (%d is
  * replaced by 0..U-1), -U how many users, -f further clients that log in with
  * names nobody has (a flood), -i print a line every so many ms, -w give a
- * request up after so many ms (2000; sent again every 250 ms).
+ * request up after so many ms (2000; sent again every 250 ms), -x end with the
+ * first refusal.
  *
  * Each line is JSON: {"from_ms":0,"to_ms":500,"allocations":…,"per_second":…,
  * "refused":{"401":…},"timeouts":…,"p50_ms":…,"p99_ms":…,"max_ms":…,
  * "flood":…,"flood_allowed":…}; the times are those of the request with
- * credentials. The last line is the total and has "total":true.
+ * credentials. The last line is the total and has "total":true; with -x
+ * "refused_at":… as well, seconds of unix time.
  */
 
 #include "stun.h"
@@ -73,6 +75,7 @@ static struct {
     double seconds;
     double interval_ms;
     double give_up_ms;
+    int until_refused;
 } options = {.user = "user%d",
              .password = "",
              .users = 1,
@@ -83,6 +86,7 @@ static struct {
 static struct tally window, total;
 static int epoll_fd;
 static volatile sig_atomic_t stopping;
+static struct timespec refused_at;
 
 static void on_signal(int s)
 {
@@ -152,6 +156,10 @@ static void print_tally(struct tally *t, double start, double now, int last)
     print_refused(t);
     printf("\"timeouts\":%ld,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,",
            t->timeouts, quantile(t, 0.5), quantile(t, 0.99), quantile(t, 1));
+    if (last && refused_at.tv_sec) {
+        printf("\"refused_at\":%lld.%06ld,", (long long)refused_at.tv_sec,
+               refused_at.tv_nsec / 1000);
+    }
     printf("\"flood\":%ld,\"flood_allowed\":%ld}\n", t->flood,
            t->flood_allowed);
     fflush(stdout);
@@ -174,6 +182,10 @@ static void count_refused(const struct client *c, int code)
         window.flood++;
         total.flood++;
         return;
+    }
+    if (options.until_refused) {
+        clock_gettime(CLOCK_REALTIME, &refused_at);
+        stopping = 1;
     }
     code = code > 0 && code < MAX_CODE ? code : 0;
     window.refused[code]++;
@@ -390,7 +402,7 @@ static void read_options(int argc, char **argv)
 {
     int o;
 
-    while ((o = getopt(argc, argv, "s:n:T:u:U:p:f:i:w:")) != -1) {
+    while ((o = getopt(argc, argv, "s:n:T:u:U:p:f:i:w:x")) != -1) {
         switch (o) {
         case 's':
             if (stun_parse_address(optarg, &options.server) != 0) {
@@ -421,6 +433,9 @@ static void read_options(int argc, char **argv)
             break;
         case 'w':
             options.give_up_ms = atof(optarg);
+            break;
+        case 'x':
+            options.until_refused = 1;
             break;
         default:
             exit(2);
