@@ -1,0 +1,204 @@
+/*
+ * One thread that writes two small files; see figures_writer.h.
+ */
+
+#define _GNU_SOURCE
+#include "figures_writer.h"
+
+#include "figures_text.h"
+#include "monotonic.h"
+#include "notice.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PERIOD_MS 2000
+/* turnserver has opened all its listeners by then. */
+#define LEARN_MS 10000
+/* Whoever shows the figures is another user than coturn's. */
+#define FILE_MODE 0644
+
+static struct {
+    pthread_mutex_t lock; /* of running */
+    int running;
+    const struct settings *settings;
+    pthread_t thread;
+    int stop_fd;
+
+    /* All below belongs to the thread. */
+    struct figures_page page;
+    int64_t begun_ms;
+    int told; /* a line said that they cannot be written */
+    char text[FIGURES_TEXT];
+} writer = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static double unix_time(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* ---- one file ---- */
+
+static int write_all(int fd, const char *p, size_t n)
+{
+    ssize_t written;
+
+    while (n > 0) {
+        written = write(fd, p, n);
+        if (written < 0 && errno != EINTR) {
+            return -1;
+        }
+        p += written > 0 ? written : 0;
+        n -= written > 0 ? (size_t)written : 0;
+    }
+    return 0;
+}
+
+/*
+ * Whole or not at all, for whoever reads it and whenever turnserver ends: under
+ * another name, then renamed. What was left behind by one that was killed is
+ * written over. 0, or -1 with errno.
+ */
+static int write_file(const char *name, size_t n)
+{
+    char path[SETTING_TEXT + 32], new_path[SETTING_TEXT + 40];
+    int fd, error;
+
+    snprintf(path, sizeof(path), "%s/%s", writer.settings->figures_dir, name);
+    snprintf(new_path, sizeof(new_path), "%s.new", path);
+    fd = open(new_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+              FILE_MODE);
+    if (fd < 0) {
+        return -1;
+    }
+    error = fchmod(fd, FILE_MODE) != 0 || write_all(fd, writer.text, n) != 0
+                ? errno
+                : 0;
+    close(fd);
+    if (!error && rename(new_path, path) == 0) {
+        return 0;
+    }
+    error = error ? error : errno;
+    unlink(new_path);
+    errno = error;
+    return -1;
+}
+
+/* ---- every two seconds ---- */
+
+static void tell(int failed)
+{
+    const char *dir = writer.settings->figures_dir;
+
+    if (failed && !writer.told) {
+        notice("figures_dir %s: %s; no figures are written", dir,
+               strerror(errno));
+    } else if (!failed && writer.told) {
+        notice("figures_dir %s: figures are written again", dir);
+    }
+    writer.told = failed;
+}
+
+static uint16_t cli_port(void)
+{
+    const char *colon = strrchr(writer.settings->cli, ':');
+
+    return (uint16_t)(colon ? atoi(colon + 1) : 0);
+}
+
+static void write_figures(void)
+{
+    struct figures_page *page = &writer.page;
+    int failed;
+
+    page->now_ms = monotonic_ms();
+    page->updated = unix_time();
+    figures_read(&page->figures);
+    own_sockets_count(&page->sockets, page->now_ms - writer.begun_ms < LEARN_MS,
+                      cli_port());
+    failed = write_file("turn.prom", figures_prom(writer.text, page)) != 0 ||
+             write_file("turn.json", figures_json(writer.text, page)) != 0;
+    tell(failed);
+}
+
+static void *run(void *arg)
+{
+    struct pollfd stop = {.fd = writer.stop_fd, .events = POLLIN};
+
+    (void)arg;
+    do {
+        write_figures();
+    } while (poll(&stop, 1, PERIOD_MS) <= 0);
+    return NULL;
+}
+
+/* ---- starting and stopping ---- */
+
+/* A thread that takes none of coturn's signals. */
+static int start_thread(void)
+{
+    sigset_t all, before;
+    int failed;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    failed = pthread_create(&writer.thread, NULL, run, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!failed) {
+        pthread_setname_np(writer.thread, "turn-auth-figur");
+    }
+    return failed ? -1 : 0;
+}
+
+static int start(const struct settings *s)
+{
+    writer.settings = s;
+    writer.stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    writer.begun_ms = monotonic_ms();
+    writer.page.pid = (long)getpid();
+    writer.page.started = unix_time();
+    if (writer.stop_fd < 0 || start_thread() != 0) {
+        notice("no thread: no figures are written");
+        return -1;
+    }
+    return 0;
+}
+
+int figures_start(const struct settings *s)
+{
+    int result = 0;
+
+    pthread_mutex_lock(&writer.lock);
+    if (s->figures_dir[0] && !writer.running) {
+        result = start(s);
+        writer.running = result == 0;
+    }
+    pthread_mutex_unlock(&writer.lock);
+    return result;
+}
+
+void figures_stop(void)
+{
+    uint64_t one = 1;
+
+    pthread_mutex_lock(&writer.lock);
+    if (writer.running && write(writer.stop_fd, &one, sizeof(one)) > 0) {
+        pthread_join(writer.thread, NULL);
+        close(writer.stop_fd);
+        writer.running = 0;
+    }
+    pthread_mutex_unlock(&writer.lock);
+}
