@@ -146,7 +146,13 @@ ok(wait_until(sub { $turn->log_text =~ /is back after [^\n]*\n(?!.*is away)/s },
 
 # ---- errors ----
 
-users_where('1 / (length(name) - length(name)) = 1');
+my $record = $watch->selectrow_array(
+    "select pg_get_viewdef('turn.user_record'::regclass)") =~ s/;\s*$//r;
+$pg->psql("create or replace view turn.user_record as
+    select * from ($record) r
+    where (select 1 / (count(*) - count(*)) from pg_class) = 1");
+ok($turn->wait_log(qr/has no change feed \(division by zero\)/),
+    'look-ups fail with an error: a line says so of the change feed');
 sleep 1.2;
 is($turn->allocate('user1', 'right'), 'ok',
     'look-ups fail with an error: a known user gets in') for 1 .. 2;
@@ -154,9 +160,9 @@ sleep 1.2;
 is($turn->allocate('user1', 'right'), 'ok', '... again');
 ok($turn->wait_log(qr/does not tell users \(division by zero\)/),
     '... and a line says what fails');
-$pg->psql($as_it_was);
+$pg->psql("create or replace view turn.user_record as $record");
 ok(wait_until(sub {
-    $turn->allocate('user1', 'right');
+    $turn->allocate('nobody', 'right');
     $turn->log_text =~ /tells users again/;
 }, 4), '... and one when it is over');
 $turn->stop;
@@ -179,7 +185,9 @@ is(notices($poor, 'is away'), 0, '... which is no outage');
 $pg->psql('alter role turn_server connection limit -1');
 ok($poor->wait_log(qr/tells peer rules and realms again after/, 4),
     '... and one says when it is over');
-is(notices($poor, 'does not tell'), 1, '... once');
+is(notices($poor, 'does not tell peer'), 1, '... once');
+ok($poor->wait_log(qr/does not tell changes.*tells changes again after/s, 4),
+    '... of changes as well');
 
 # Both away: one line, not two.
 $pg->stop;
@@ -188,6 +196,6 @@ sleep 2.5;
 $pg->up;
 ok($poor->wait_log(qr/is back/, 3), '... and back');
 sleep 1.5;
-is(notices($poor, '.'), 4, '... with one line each');
+is(notices($poor, '(?:is away|is back|tell)'), 6, '... with one line each');
 
 done_testing();

@@ -48,13 +48,15 @@ sub provoke {
 }
 is($turn->allocate('guest', 'geheim-user'), 'ok', 'the password file works');
 provoke();
-$pg->psql('revoke select on turn.turnusers_lt from turn_server');
+$pg->psql('revoke select on turn.turnusers_lt, turn.user_record
+    from turn_server');
 ok(wait_until(sub {
     $turn->allocate('nobody', 'x');
     $turn->log_text =~ /does not tell users/;
 }, 12), 'an error');
 provoke();
-$pg->psql('grant select on turn.turnusers_lt to turn_server');
+$pg->psql('grant select on turn.turnusers_lt, turn.user_record
+    to turn_server');
 $pg->psql("alter role turn_server password 'geheim-new'");
 $pg->psql("select pg_terminate_backend(pid) from pg_stat_activity
     where usename = 'turn_server'");

@@ -82,12 +82,14 @@ cmp_ok(time - $begun, '<', 0.8, '... at once');
 $lost->stop;
 
 # A database that is there and says no is not an outage without a word.
-$pg->psql('revoke select on turn.turnusers_lt from turn_server');
+$pg->psql('revoke select on turn.turnusers_lt, turn.user_record
+    from turn_server');
 my $turn = Edge::Coturn->start(plugin => 1, conninfo => $pg->conninfo);
 is($turn->allocate('guest', 'right'), 401, 'without rights nobody gets in');
 ok($turn->wait_log(qr/^turn_auth_plugin: .* does not tell users \(permission/m),
     'and a line says why');
-$pg->psql('grant select on turn.turnusers_lt to turn_server');
+$pg->psql('grant select on turn.turnusers_lt, turn.user_record
+    to turn_server');
 ok(wait_until(sub { $turn->allocate('guest', 'right') eq 'ok' }, 8),
     'with them they do');
 

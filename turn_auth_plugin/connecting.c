@@ -26,10 +26,13 @@ static void note_host(struct connecting *c, const PGconn *conn, int64_t now_ms)
 
 PGconn *connecting_begin(struct connecting *c, int64_t now_ms)
 {
-    const char *keys[5] = {"dbname", "fallback_application_name"};
-    const char *values[5] = {c->conninfo, "turn_auth_plugin"};
-    const char *const lists[] = {"host",      c->host, "hostaddr",
-                                 c->hostaddr, "port",  c->port};
+    const struct connecting_lists *l =
+        c->turned.port || c->turned.host || c->turned.hostaddr ? &c->turned
+                                                               : &c->preferred;
+    const char *keys[6] = {"dbname", "fallback_application_name"};
+    const char *values[6] = {c->conninfo, "turn_auth_plugin"};
+    const char *const lists[] = {"host",      l->host, "hostaddr",
+                                 l->hostaddr, "port",  l->port};
     int n = 2;
     PGconn *conn;
 
@@ -77,14 +80,6 @@ enum connecting_result connecting_step(struct connecting *c, PGconn *conn,
     return now_ms < c->until_ms ? CONNECTING_GOES_ON : CONNECTING_TOO_LATE;
 }
 
-void connecting_worked(struct connecting *c)
-{
-    free(c->host);
-    free(c->hostaddr);
-    free(c->port);
-    c->host = c->hostaddr = c->port = NULL;
-}
-
 static const char *option(const PQconninfoOption *o, const char *keyword)
 {
     for (; o && o->keyword; o++) {
@@ -95,26 +90,66 @@ static const char *option(const PQconninfoOption *o, const char *keyword)
     return NULL;
 }
 
-int connecting_failed(struct connecting *c, PGconn *conn)
+static void free_lists(struct connecting_lists *l)
+{
+    free(l->host);
+    free(l->hostaddr);
+    free(l->port);
+    *l = (struct connecting_lists){0};
+}
+
+/*
+ * Turns the lists of a connection so that they begin so many entries after the
+ * host it is at. Returns how many hosts there are.
+ */
+static size_t turn(struct connecting_lists *l, PGconn *conn, size_t after)
 {
     PQconninfoOption *o = PQconninfo(conn);
     const char *host = option(o, "host"), *address = option(o, "hostaddr");
     const char *port = option(o, "port"), *named = host ? host : address;
-    struct connecting turned = *c;
     size_t i = 0, n = host_list_count(named);
+    struct connecting_lists turned = {0};
 
     if (n > 1) {
         while (i < n && !(host_list_has(named, i, PQhost(conn)) &&
                           host_list_has(port, i, PQport(conn)))) {
             i++;
         }
-        i = i < n ? i + 1 : 1;
+        i = i < n ? i + after : after;
         turned.host = host_list_from(host, i);
         turned.hostaddr = host_list_from(address, i);
         turned.port = host_list_from(port, i);
-        connecting_worked(c);
-        *c = turned;
+        free_lists(l);
+        *l = turned;
     }
+    PQconninfoFree(o);
+    return n;
+}
+
+int connecting_failed(struct connecting *c, PGconn *conn)
+{
+    size_t n = turn(&c->turned, conn, 1);
+
+    return n > 1 ? (int)n : 1;
+}
+
+void connecting_worked(struct connecting *c)
+{
+    free_lists(&c->turned);
+}
+
+void connecting_prefer(struct connecting *c, PGconn *conn)
+{
+    turn(&c->preferred, conn, 0);
+    free_lists(&c->turned);
+}
+
+int connecting_hosts(PGconn *conn)
+{
+    PQconninfoOption *o = PQconninfo(conn);
+    const char *host = option(o, "host");
+    size_t n = host_list_count(host ? host : option(o, "hostaddr"));
+
     PQconninfoFree(o);
     return n > 1 ? (int)n : 1;
 }

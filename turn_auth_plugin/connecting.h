@@ -12,6 +12,13 @@
 #include <poll.h>
 #include <stdint.h>
 
+/* libpq's lists of hosts, turned around; NULL: as conninfo has them. */
+struct connecting_lists {
+    char *host;
+    char *hostaddr;
+    char *port;
+};
+
 struct connecting {
     const char *conninfo; /* the caller's, like timeout_ms */
     int64_t timeout_ms;   /* for each host */
@@ -19,9 +26,8 @@ struct connecting {
     int64_t until_ms; /* for the host it is at */
     char at[320];     /* the host it is at */
     PostgresPollingStatusType wants;
-    char *host; /* libpq's lists as they are turned now; NULL: conninfo's */
-    char *hostaddr;
-    char *port;
+    struct connecting_lists turned;    /* by a host that failed */
+    struct connecting_lists preferred; /* by connecting_prefer() */
 };
 
 enum connecting_result {
@@ -44,7 +50,15 @@ enum connecting_result connecting_step(struct connecting *c, PGconn *conn,
  * one it is at. Returns how many hosts there are.
  */
 int connecting_failed(struct connecting *c, PGconn *conn);
-/* It is of use: the next attempt begins with the first host. */
+/* It is of use: the next attempt begins with the first host again. */
 void connecting_worked(struct connecting *c);
+
+/*
+ * From now on the first host is the one that this connection, of the same
+ * conninfo, is at.
+ */
+void connecting_prefer(struct connecting *c, PGconn *conn);
+/* How many hosts conninfo has; 1 where it does not say. */
+int connecting_hosts(PGconn *conn);
 
 #endif

@@ -135,6 +135,41 @@ static void go_down_with_error(struct link *l)
     go_down(l, message && *message ? message : CLOSED);
 }
 
+/* ---- hosts ---- */
+
+int link_hosts(const struct link *l)
+{
+    return l->conn ? connecting_hosts(l->conn) : 1;
+}
+
+void link_try_next_host(struct link *l, const char *reason)
+{
+    l->up_ms = 0; /* go_down() turns to the next host */
+    go_down(l, reason);
+    l->retry_ms = monotonic_ms();
+    l->pause_ms = FIRST_PAUSE_MS;
+}
+
+static int same_host(const PGconn *a, const PGconn *b)
+{
+    return strcmp(PQhost(a), PQhost(b)) == 0 &&
+           strcmp(PQport(a), PQport(b)) == 0;
+}
+
+void link_follow(struct link *l, const struct link *leader)
+{
+    if (!leader->conn || connecting_hosts(leader->conn) == 1) {
+        return;
+    }
+    connecting_prefer(&l->connecting, leader->conn);
+    if (l->conn && l->state != LINK_CONNECTING &&
+        !same_host(l->conn, leader->conn)) {
+        l->up_ms = monotonic_ms(); /* go_down() does not turn further */
+        go_down(l, "following the primary");
+        l->retry_ms = monotonic_ms();
+    }
+}
+
 /* ---- questions ---- */
 
 static int64_t servers_limit_ms(const struct link *l)
@@ -180,6 +215,11 @@ int link_ask(struct link *l, int what, void *which, const char *sql, int count,
     return l->state == LINK_UP
                ? send_question(l, what, which, sql, count, values)
                : -1;
+}
+
+void link_set_answer_timeout(struct link *l, int64_t timeout_ms)
+{
+    l->o.answer_timeout_ms = timeout_ms;
 }
 
 static void probe(struct link *l)
@@ -241,10 +281,10 @@ static enum worth worth_of(const PGresult *res)
 }
 
 /* An answer in time is what makes a connection a link. */
-static void prove(struct link *l, const struct question *q, int64_t now_ms)
+static void prove(struct link *l, struct question asked, int64_t now_ms)
 {
-    if (l->state != LINK_PROVING || q->what == TIME_LIMIT ||
-        now_ms - q->asked_ms > l->o.answer_timeout_ms) {
+    if (l->state != LINK_PROVING || asked.what == TIME_LIMIT ||
+        now_ms - asked.asked_ms > l->o.answer_timeout_ms) {
         return;
     }
     l->state = LINK_UP;
@@ -257,23 +297,24 @@ static void prove(struct link *l, const struct question *q, int64_t now_ms)
 
 static void take_answer(struct link *l, const PGresult *res, int64_t now_ms)
 {
-    struct question *q = l->first;
+    /* A copy: what the owner is told may end the connection. */
+    struct question asked = *l->first;
     enum worth worth = worth_of(res);
     const char *message = PQresultErrorMessage(res);
 
-    if (q->answered) {
+    if (asked.answered) {
         return;
     }
     if (worth == ENDED) {
         go_down(l, message && *message ? message : CLOSED);
         return;
     }
-    q->answered = 1;
+    l->first->answered = 1;
     if (worth == ANSWER) {
-        prove(l, q, now_ms);
+        prove(l, asked, now_ms);
     }
-    if (q->what >= 0) {
-        l->o.events->answer(l->o.owner, q->what, q->which, q->asked_ms,
+    if (asked.what >= 0 && l->state != LINK_DOWN) {
+        l->o.events->answer(l->o.owner, asked.what, asked.which, asked.asked_ms,
                             worth == ANSWER ? res : NULL);
     }
 }
@@ -297,6 +338,18 @@ static void take_answers(struct link *l, int64_t now_ms)
             take_answer(l, res, now_ms);
         }
         PQclear(res);
+    }
+}
+
+static void take_notifications(struct link *l)
+{
+    PGnotify *n;
+
+    while (l->conn && (n = PQnotifies(l->conn))) {
+        if (l->o.events->notified) {
+            l->o.events->notified(l->o.owner, n->relname);
+        }
+        PQfreemem(n);
     }
 }
 
@@ -363,6 +416,7 @@ static void step_connected(struct link *l, int64_t now_ms)
 
         l->since_ms = now_ms;
         take_answers(l, now_ms);
+        take_notifications(l);
         if (l->state != LINK_DOWN && broken) {
             go_down_with_error(l);
         }

@@ -47,6 +47,8 @@ struct link_events {
      */
     void (*answer)(void *owner, int what, void *which, int64_t asked_ms,
                    const PGresult *res);
+    /* A notification came. May be NULL. */
+    void (*notified)(void *owner, const char *channel);
 };
 
 struct link_options {
@@ -83,6 +85,22 @@ enum link_state link_state(const struct link *l);
  */
 int link_ask(struct link *l, int what, void *which, const char *sql, int count,
              const char *const *values);
+
+/* From now on a question may take so long (link_options says how long). */
+void link_set_answer_timeout(struct link *l, int64_t timeout_ms);
+
+/* How many hosts conninfo names. */
+int link_hosts(const struct link *l);
+/*
+ * Gives the connection up (down() is called) and goes on to the host after the
+ * one it is at, at once.
+ */
+void link_try_next_host(struct link *l, const char *reason);
+/*
+ * Goes where another link, of the same conninfo, is connected to, and gives up
+ * a connection to another host.
+ */
+void link_follow(struct link *l, const struct link *leader);
 
 /* What to poll for; fd -1 for nothing. */
 struct pollfd link_poll(const struct link *l);

@@ -23,6 +23,7 @@ struct pending_look_up {
     int waiters;
     pthread_cond_t finished;
     struct user_record answer;
+    uint64_t guard;
     struct user_name name;
     char bytes[]; /* realm, 0, name, 0 */
 };
@@ -203,6 +204,23 @@ struct pending_look_up *pending_take(struct pending *q)
 struct user_name pending_name(const struct pending_look_up *l)
 {
     return l->name;
+}
+
+void pending_set_guard(struct pending_look_up *l, uint64_t guard)
+{
+    l->guard = guard;
+}
+
+uint64_t pending_guard(const struct pending_look_up *l)
+{
+    return l->guard;
+}
+
+void pending_ask_again(struct pending *q, struct pending_look_up *l)
+{
+    pthread_mutex_lock(&q->lock);
+    l->progress = WAITING;
+    pthread_mutex_unlock(&q->lock);
 }
 
 void pending_finish(struct pending *q, struct pending_look_up *l,

@@ -41,6 +41,14 @@ int pending_ask_later(struct pending *q, const struct user_name *u);
 /* The next that was not sent yet, or NULL. */
 struct pending_look_up *pending_take(struct pending *q);
 struct user_name pending_name(const struct pending_look_up *l);
+/*
+ * What user_cache_guard() said when it was asked; 0 at first. The store
+ * thread's alone.
+ */
+void pending_set_guard(struct pending_look_up *l, uint64_t guard);
+uint64_t pending_guard(const struct pending_look_up *l);
+/* The answer was worth nothing: it is to be asked again. */
+void pending_ask_again(struct pending *q, struct pending_look_up *l);
 /* The answer; state USER_UNKNOWN: there is none. *l is gone afterwards. */
 void pending_finish(struct pending *q, struct pending_look_up *l,
                     const struct user_record *r);

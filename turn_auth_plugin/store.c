@@ -5,8 +5,12 @@
 #define _GNU_SOURCE
 #include "store.h"
 
+#include "feed.h"
+#include "figures.h"
+#include "figures_writer.h"
 #include "monotonic.h"
 #include "notice.h"
+#include "relay_closer.h"
 #include "small_tables.h"
 #include "user_questions.h"
 
@@ -29,8 +33,11 @@ struct store {
     struct user_cache *users;
     struct user_questions *questions;
     struct small_tables *tables;
+    struct feed *feed;
+    struct relay_closer *closer;
     char label[320]; /* host/database, for the log */
     int64_t started_ms;
+    int64_t figures_ms; /* when they are due; the store thread's */
     pthread_t thread;
     int wake_fd;
     atomic_int stopping;
@@ -62,10 +69,54 @@ static void users_back(void *owner)
     small_tables_users_back(st->tables);
 }
 
+static void revoked(void *owner, const struct user_name *u)
+{
+    struct store *st = owner;
+
+    relay_closer_close(st->closer, u);
+}
+
+static void tables_hint(void *owner)
+{
+    struct store *st = owner;
+
+    small_tables_hint(st->tables);
+}
+
+static void ask_server_of(void *owner, const struct link *feed)
+{
+    struct store *st = owner;
+
+    link_follow(user_questions_link(st->questions), feed);
+    link_follow(small_tables_link(st->tables), feed);
+}
+
+static void changed(void *owner, const struct user_name *u,
+                    const struct user_record *r, int64_t when_unix_ms)
+{
+    (void)owner;
+    (void)u;
+    (void)r;
+    (void)when_unix_ms;
+}
+
+static void read_all(void *owner)
+{
+    (void)owner;
+}
+
 static const struct user_questions_events users_events = {
     .wake = wake,
     .down = users_down,
     .back = users_back,
+    .revoked = revoked,
+};
+static const struct feed_events feed_events = {
+    .revoked = revoked,
+    .changed = changed,
+    .read_all = read_all,
+    .tables = tables_hint,
+    .server = ask_server_of,
 };
 
 static struct small_tables_users users_now(const struct store *st)
@@ -81,16 +132,61 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* ---- users whose time is over ---- */
+
+static int64_t ends_in_ms(struct store *st, int64_t now_ms)
+{
+    int64_t next_ms = expiry_queue_next_ms(user_cache_expiries(st->users));
+
+    return next_ms == INT64_MAX ? LONGEST_SLEEP_MS
+                                : next_ms - feed_unix_ms(st->feed, now_ms);
+}
+
+/* They are refused in any case (look_up.c); here their relays end. */
+static void end_users(struct store *st, int64_t now_ms)
+{
+    int64_t unix_ms = feed_unix_ms(st->feed, now_ms);
+    struct user_record r;
+    struct expiry e;
+
+    while (expiry_queue_take(user_cache_expiries(st->users), unix_ms, &e)) {
+        user_cache_peek(st->users, &e.name, &r);
+        if (e.kind == EXPIRY_ENDS && r.valid_until_ms == e.when_ms) {
+            relay_closer_close(st->closer, &e.name);
+        }
+        explicit_bzero(&r, sizeof(r));
+    }
+}
+
+static void show_figures(struct store *st, int64_t now_ms)
+{
+    if (now_ms < st->figures_ms) {
+        return;
+    }
+    st->figures_ms = now_ms + LONGEST_SLEEP_MS;
+    figures_cache(user_cache_count(st->users, USER_VALID),
+                  user_cache_count(st->users, USER_ABSENT),
+                  user_cache_bytes(st->users),
+                  user_cache_complete(st->users) && feed_live(st->feed, now_ms));
+    figures_store_state(FIGURES_STORE_POSTGRESQL,
+                        user_questions_away(st->questions)
+                            ? FIGURES_STORE_AWAY
+                            : FIGURES_STORE_UP);
+}
+
 static void wait_for_something(struct store *st)
 {
     struct pollfd p[] = {{.fd = st->wake_fd, .events = POLLIN},
                          user_questions_poll(st->questions),
-                         small_tables_poll(st->tables)};
+                         small_tables_poll(st->tables), feed_poll(st->feed)};
     int64_t now_ms = monotonic_ms();
     int64_t next_ms = least(user_questions_next_ms(st->questions),
                             small_tables_next_ms(st->tables, users_now(st)));
     uint64_t wakes;
 
+    next_ms =
+        least(next_ms, feed_next_ms(st->feed, user_questions_up(st->questions)));
+    next_ms = least(next_ms, now_ms + ends_in_ms(st, now_ms));
     next_ms = least(next_ms, now_ms + LONGEST_SLEEP_MS);
     poll(p, sizeof(p) / sizeof(p[0]),
          next_ms > now_ms ? (int)(next_ms - now_ms) : 0);
@@ -109,6 +205,10 @@ static void *run(void *arg)
 
         user_questions_step(st->questions, now_ms);
         small_tables_step(st->tables, users_now(st), now_ms);
+        feed_step(st->feed, user_questions_up(st->questions),
+                  user_questions_away(st->questions), now_ms);
+        end_users(st, now_ms);
+        show_figures(st, now_ms);
         wait_for_something(st);
     }
     return NULL;
@@ -171,6 +271,8 @@ static void stop_at_exit(void)
     clock_gettime(CLOCK_REALTIME, &end);
     end.tv_sec += 1;
     pthread_timedjoin_np(st->thread, NULL, &end);
+    relay_closer_stop(st->closer);
+    figures_stop();
 }
 
 static int make_parts(struct store *st, const char *conninfo)
@@ -182,13 +284,24 @@ static int make_parts(struct store *st, const char *conninfo)
         .events = &users_events,
         .owner = st,
     };
+    struct feed_options feed = {
+        .conninfo = conninfo,
+        .label = st->label,
+        .settings = st->settings,
+        .events = &feed_events,
+        .owner = st,
+    };
 
     st->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     st->users = user_cache_create((size_t)st->settings->cache_size);
     if (!st->users || st->wake_fd < 0) {
         return -1;
     }
-    o.users = st->users;
+    feed.users = o.users = st->users;
+    o.feed = st->feed = feed_create(&feed);
+    if (!st->feed) {
+        return -1;
+    }
     st->questions = user_questions_create(&o);
     st->tables = small_tables_create(conninfo, st->label, st->settings);
     return st->questions && st->tables ? 0 : -1;
@@ -204,6 +317,8 @@ struct store *store_start(const char *conninfo, const struct settings *s)
     st->settings = s;
     describe(st->label, sizeof(st->label), conninfo);
     st->started_ms = monotonic_ms();
+    st->closer = relay_closer_start(s);
+    figures_start(s);
     /* Once in the life of a process: what was made stays when it fails. */
     if (make_parts(st, conninfo) != 0 || start_thread(st) != 0) {
         return NULL;
@@ -222,16 +337,12 @@ int store_ask(struct store *st, const struct user_name *u,
     return user_questions_ask(st->questions, u, r);
 }
 
-/* Without a feed: nothing is confirmed, and the clock is this machine's. */
 void store_standing(struct store *st, int64_t now_ms, struct store_standing *s)
 {
-    struct timespec t;
-
-    (void)st;
-    (void)now_ms;
-    clock_gettime(CLOCK_REALTIME, &t);
     *s = (struct store_standing){
-        .unix_ms = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000,
+        .live = feed_live(st->feed, now_ms),
+        .confirmed_ms = feed_confirmed_ms(st->feed),
+        .unix_ms = feed_unix_ms(st->feed, now_ms),
     };
 }
 

@@ -5,11 +5,11 @@
 
 #include "user_questions.h"
 
-#include "hmackey.h"
 #include "monotonic.h"
 #include "notice.h"
 #include "outage.h"
 #include "pending.h"
+#include "user_rows.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -20,13 +20,24 @@
 /* The first connection may take so much longer than one that is there. */
 #define FIRST_CONNECT_MS 1000
 
-#define USER_SQL "select hmackey from turnusers_lt where name=$1 and realm=$2"
+/* In a database with cms-edge's schema, and in one with coturn's tables. */
+#define RECORD_SQL                                                             \
+    "select " USER_RECORD_COLUMNS " from turn.user_record "                    \
+    "where name=$1 and realm=$2"
+#define PLAIN_SQL                                                              \
+    "select null,hmackey,null,null from turnusers_lt "                         \
+    "where name=$1 and realm=$2"
+#define HAS_RECORDS_SQL                                                        \
+    "select coalesce(has_table_privilege(to_regclass('turn.user_record'),"     \
+    "'select'),false)"
 
 /*
  * What stands in the way of the real questions - a lock, a stalled disk - must
  * stand in the way of this as well.
  */
 #define PROBE_SQL "select 1 from turnusers_lt where name='' and realm=''"
+
+enum { USER, HAS_RECORDS };
 
 struct user_questions {
     struct user_questions_options o;
@@ -41,6 +52,7 @@ struct user_questions {
     /* All below belongs to the store thread. */
     struct link *link;
     struct outage outage;
+    const char *sql; /* NULL: this server was not asked yet which it knows */
     int refused; /* the database answers look-ups with an error */
 };
 
@@ -68,6 +80,9 @@ static void up(void *owner)
     struct user_questions *q = owner;
     int64_t gone_ms = outage_up(&q->outage, monotonic_ms());
 
+    if (!q->sql) {
+        link_ask(q->link, HAS_RECORDS, NULL, HAS_RECORDS_SQL, 0, NULL);
+    }
     pending_go_on(q->pending);
     atomic_store(&q->away, 0);
     if (gone_ms >= 0) {
@@ -81,6 +96,7 @@ static void down(void *owner, const char *reason)
 {
     struct user_questions *q = owner;
 
+    q->sql = NULL;
     pending_send_again(q->pending);
     if (outage_failure(&q->outage, 0, monotonic_ms())) {
         begin_outage(q, reason);
@@ -105,11 +121,13 @@ static void send_pending(struct user_questions *q)
 {
     struct pending_look_up *l;
 
-    while (link_state(q->link) == LINK_UP && (l = pending_take(q->pending))) {
+    while (q->sql && link_state(q->link) == LINK_UP &&
+           (l = pending_take(q->pending))) {
         struct user_name u = pending_name(l);
         const char *values[] = {u.name, u.realm};
 
-        link_ask(q->link, 0, l, USER_SQL, 2, values);
+        pending_set_guard(l, user_cache_guard(q->o.users, &u));
+        link_ask(q->link, USER, l, q->sql, 2, values);
     }
 }
 
@@ -127,16 +145,6 @@ static void note_error(struct user_questions *q, const PGresult *res)
     q->refused = res != NULL;
 }
 
-static void read_user(const PGresult *res, struct user_record *r)
-{
-    r->state = USER_ABSENT;
-    if (PQntuples(res) == 1 && !PQgetisnull(res, 0, 0) &&
-        hmackey_parse(r->key, PQgetvalue(res, 0, 0),
-                      (size_t)PQgetlength(res, 0, 0)) == 0) {
-        r->state = USER_VALID;
-    }
-}
-
 /*
  * A name that is no text in the database's encoding (character not in
  * repertoire, untranslatable character) is nobody's; anyone may send such
@@ -151,30 +159,75 @@ static int is_bad_name(const PGresult *res)
            (strcmp(state, "22021") == 0 || strcmp(state, "22P05") == 0);
 }
 
+/* Remembers an answer. 0: it is worth nothing, ask again. */
+static int remember(struct user_questions *q, struct pending_look_up *l,
+                    struct user_record *r)
+{
+    struct user_name u = pending_name(l);
+    struct user_record known;
+
+    switch (user_cache_store(q->o.users, &u, pending_guard(l), monotonic_ms(),
+                             r)) {
+    case USER_GUARDED:
+        return 0;
+    case USER_STORED_REVOKED:
+        q->o.events->revoked(q->o.owner, &u);
+        return 1;
+    case USER_NOT_STORED:
+        user_cache_peek(q->o.users, &u, &known);
+        if (user_version_compare(known.version, r->version) > 0) {
+            *r = known;
+        }
+        explicit_bzero(&known, sizeof(known));
+        return 1;
+    case USER_STORED:
+        return 1;
+    }
+    return 1;
+}
+
+static void read_answer(struct user_questions *q, int64_t asked_ms,
+                        const PGresult *res, struct user_record *r)
+{
+    if (res && PQresultStatus(res) == PGRES_TUPLES_OK) {
+        note_error(q, NULL);
+        r->state = USER_ABSENT;
+        if (PQntuples(res) == 1) {
+            user_rows_record(res, 0, 0, asked_ms, feed_epoch(q->o.feed), r);
+        }
+    } else if (res && is_bad_name(res)) {
+        r->state = USER_ABSENT;
+    } else if (res) {
+        note_error(q, res);
+    }
+}
+
+static void take_user(struct user_questions *q, struct pending_look_up *l,
+                      int64_t asked_ms, const PGresult *res)
+{
+    struct user_record r = {.read_ms = asked_ms};
+
+    read_answer(q, asked_ms, res, &r);
+    if (r.state == USER_UNKNOWN || remember(q, l, &r)) {
+        pending_finish(q->pending, l, &r);
+    } else {
+        pending_ask_again(q->pending, l);
+    }
+    explicit_bzero(&r, sizeof(r));
+}
+
 static void answer(void *owner, int what, void *which, int64_t asked_ms,
                    const PGresult *res)
 {
     struct user_questions *q = owner;
-    struct pending_look_up *l = which;
-    struct user_record r = {.read_ms = asked_ms,
-                            .valid_until_ms = USER_FOREVER};
-    struct user_name u = pending_name(l);
+    int good = res && PQresultStatus(res) == PGRES_TUPLES_OK;
 
-    (void)what;
-    if (res && PQresultStatus(res) == PGRES_TUPLES_OK) {
-        note_error(q, NULL);
-        read_user(res, &r);
-    } else if (res && is_bad_name(res)) {
-        r.state = USER_ABSENT;
-    } else if (res) {
-        note_error(q, res);
+    if (what == USER) {
+        take_user(q, which, asked_ms, res);
+    } else {
+        q->sql =
+            good && PQgetvalue(res, 0, 0)[0] == 't' ? RECORD_SQL : PLAIN_SQL;
     }
-    if (r.state != USER_UNKNOWN) {
-        user_cache_store(q->o.users, &u, user_cache_guard(q->o.users, &u),
-                         monotonic_ms(), &r);
-    }
-    pending_finish(q->pending, l, &r);
-    explicit_bzero(&r, sizeof(r));
 }
 
 static const struct link_events events = {
@@ -220,6 +273,11 @@ int user_questions_up(const struct user_questions *q)
 int user_questions_away(const struct user_questions *q)
 {
     return q->outage.away;
+}
+
+struct link *user_questions_link(struct user_questions *q)
+{
+    return q->link;
 }
 
 struct pollfd user_questions_poll(const struct user_questions *q)

@@ -8,6 +8,7 @@
 #ifndef USER_QUESTIONS_H
 #define USER_QUESTIONS_H
 
+#include "feed.h"
 #include "link.h"
 #include "settings.h"
 #include "user_cache.h"
@@ -22,6 +23,8 @@ struct user_questions_events {
     void (*down)(void *owner, const char *reason);
     /* An outage is over. */
     void (*back)(void *owner);
+    /* This user was logged in here and is revoked, or has another key. */
+    void (*revoked)(void *owner, const struct user_name *u);
 };
 
 struct user_questions_options {
@@ -29,6 +32,7 @@ struct user_questions_options {
     const char *label; /* names the database in the log */
     const struct settings *settings;
     struct user_cache *users;
+    const struct feed *feed;
     const struct user_questions_events *events;
     void *owner;
 };
@@ -52,6 +56,8 @@ void user_questions_ask_later(struct user_questions *q,
 /* Is the link up; is this an outage? */
 int user_questions_up(const struct user_questions *q);
 int user_questions_away(const struct user_questions *q);
+
+struct link *user_questions_link(struct user_questions *q);
 
 struct pollfd user_questions_poll(const struct user_questions *q);
 int64_t user_questions_next_ms(const struct user_questions *q);

@@ -1,0 +1,114 @@
+/*
+ * A cursor in a transaction that only reads; see full_reading.h.
+ */
+
+#include "full_reading.h"
+
+#include "user_rows.h"
+
+#include <string.h>
+
+/* Takes about a millisecond to store: look-ups are answered in between. */
+#define FETCH_SQL "fetch 1000 from turn_users"
+/* The server works on the next slice while this one is stored. */
+#define FETCHES_AHEAD 2
+
+enum { BEGIN, LIMITS, SNAPSHOT, DECLARE, FETCH, COMMIT };
+
+#define SELECT                                                                 \
+    "declare turn_users no scroll cursor for select "                          \
+    "realm,name," USER_RECORD_COLUMNS " from turn.user_record where "
+
+static const char *const conditions[] = {
+    [FULL_READING_ALL] = "true",
+    [FULL_READING_CHANGED] = "xact>=pg_snapshot_xmin($1::pg_snapshot) and not "
+                             "pg_visible_in_snapshot(xact,$1::pg_snapshot)",
+    [FULL_READING_CHANGED_STANDBY] = "xact>=pg_snapshot_xmin($1::pg_snapshot)",
+};
+
+const char *full_reading_condition(enum full_reading_which which)
+{
+    return conditions[which];
+}
+
+static void ask(struct full_reading *r, int what, const char *sql,
+                const char *value)
+{
+    if (link_ask(r->link, FULL_READING_WHAT + what, NULL, sql, value != NULL,
+                 &value) != 0) {
+        r->failed = 1;
+    }
+}
+
+static void ask_for_slices(struct full_reading *r)
+{
+    while (r->fetches < FETCHES_AHEAD && !r->failed && !r->ended) {
+        ask(r, FETCH, FETCH_SQL, NULL);
+        r->fetches++;
+    }
+}
+
+void full_reading_begin(struct full_reading *r, struct link *l,
+                        enum full_reading_which which, const char *snapshot)
+{
+    char sql[512];
+
+    *r = (struct full_reading){.link = l};
+    strcpy(sql, SELECT);
+    strcat(sql, conditions[which]);
+    ask(r, BEGIN, "begin isolation level repeatable read read only", NULL);
+    /* All of it is wanted, and it may take long. */
+    ask(r, LIMITS,
+        "select set_config('statement_timeout','0',true),"
+        "set_config('cursor_tuple_fraction','1',true)",
+        NULL);
+    ask(r, SNAPSHOT,
+        "select epoch,identity,now_ms,pg_current_snapshot()::text "
+        "from turn.edge_state()",
+        NULL);
+    ask(r, DECLARE, sql, which == FULL_READING_ALL ? NULL : snapshot);
+    ask_for_slices(r);
+}
+
+static int is_good(const PGresult *res)
+{
+    return res && (PQresultStatus(res) == PGRES_COMMAND_OK ||
+                   PQresultStatus(res) == PGRES_TUPLES_OK);
+}
+
+static void end(struct full_reading *r)
+{
+    if (!r->ended) {
+        r->ended = 1;
+        ask(r, COMMIT, "commit", NULL);
+    }
+}
+
+enum full_reading_event full_reading_answer(struct full_reading *r, int what,
+                                            const PGresult *res)
+{
+    what -= FULL_READING_WHAT;
+    r->fetches -= what == FETCH;
+    if (!is_good(res)) {
+        r->failed = 1;
+        end(r);
+    }
+    switch (what) {
+    case SNAPSHOT:
+        return r->failed ? FULL_READING_GOES_ON : FULL_READING_SNAPSHOT;
+    case FETCH:
+        if (r->failed) {
+            return FULL_READING_GOES_ON;
+        }
+        if (PQntuples(res) == 0) {
+            end(r);
+            return FULL_READING_GOES_ON;
+        }
+        ask_for_slices(r);
+        return FULL_READING_ROWS;
+    case COMMIT:
+        return r->failed ? FULL_READING_FAILED : FULL_READING_DONE;
+    default:
+        return FULL_READING_GOES_ON;
+    }
+}
