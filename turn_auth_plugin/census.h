@@ -1,7 +1,7 @@
 /*
  * A census: which names are among many, in a few bytes each, where the users
  * themselves do not fit into memory. It never forgets one that was added, and
- * takes about one in 2,000 others for one of them. Called by user_cache.c,
+ * takes about one in 1,000 others for one of them. Called by user_cache.c,
  * which gives a keyed hash for each name and holds a lock.
  */
 

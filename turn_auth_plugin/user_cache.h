@@ -85,7 +85,7 @@ uint64_t user_cache_guard(struct user_cache *c, const struct user_name *u);
 enum user_stored {
     USER_STORED,
     USER_STORED_REVOKED, /* who was logged in here lost or changed the key */
-    USER_NOT_STORED,     /* older than what is there */
+    USER_NOT_STORED,     /* older than what is there, or there is no room */
     USER_GUARDED,        /* a change came in between: ask again */
 };
 
@@ -120,7 +120,7 @@ enum user_stored user_cache_change(struct user_cache *c,
  * was remembered before do not count: the snapshot is the truth. Answers to
  * what was asked before begin_ms are not stored any more (USER_GUARDED).
  * Returns 1 when the cache holds every user (it is complete), 0 when some did
- * not fit.
+ * not fit (who is to be swept takes up room until the end).
  */
 void user_cache_begin_resync(struct user_cache *c, int64_t begin_ms);
 enum user_stored user_cache_resync(struct user_cache *c,
