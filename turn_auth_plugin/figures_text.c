@@ -194,13 +194,13 @@ static void prom_states(struct text *t, const struct figures_page *page)
 {
     const struct figures *f = &page->figures;
 
-    head(t, "store_up", "gauge",
-         "Whether a store, or coturn's CLI, answers; missing: it is not "
+    head(t, "store_state", "gauge",
+         "The state of each store, and of coturn's CLI, is 1; off: it is not "
          "configured.");
     for (int i = 0; i < FIGURES_STORES; i++) {
-        if (f->stores[i] != FIGURES_STORE_OFF) {
-            print(t, PREFIX "store_up{store=\"%s\"} %d\n", stores[i],
-                  f->stores[i] == FIGURES_STORE_UP);
+        for (int state = 0; state < 3; state++) {
+            print(t, PREFIX "store_state{store=\"%s\",state=\"%s\"} %d\n",
+                  stores[i], store_states[state], (int)f->stores[i] == state);
         }
     }
     gauge(t, "cache_users", "Users with a key in memory.", (double)f->users);

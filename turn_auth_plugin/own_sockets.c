@@ -45,19 +45,16 @@ static int descriptors(void)
  * Other threads open and close descriptors meanwhile: what was a socket may be
  * none when it is asked. Asking does no harm.
  */
-static int is_internet(int fd)
-{
-    int domain = option(fd, SO_DOMAIN);
-
-    return domain == AF_INET || domain == AF_INET6;
-}
-
 static int own_address(int fd, struct sockaddr_storage *own)
 {
     socklen_t size = sizeof(*own);
 
     memset(own, 0, sizeof(*own));
-    return getsockname(fd, (struct sockaddr *)own, &size);
+    if (getsockname(fd, (struct sockaddr *)own, &size) != 0 ||
+        (own->ss_family != AF_INET && own->ss_family != AF_INET6)) {
+        return -1;
+    }
+    return 0;
 }
 
 static int is_connected(int fd)
@@ -164,21 +161,20 @@ static void count_tcp(struct own_sockets *s, int fd)
 {
     struct sockaddr_storage own;
 
-    s->tcp_clients += option(fd, SO_ACCEPTCONN) == 0 && is_connected(fd) &&
-                      own_address(fd, &own) == 0 &&
-                      has_tcp_port(s, port_of(&own));
+    s->tcp_clients += own_address(fd, &own) == 0 &&
+                      has_tcp_port(s, port_of(&own)) &&
+                      option(fd, SO_ACCEPTCONN) == 0;
 }
 
 /* A name server look-up has a socket that is connected, too. */
 static void count_udp(struct own_sockets *s, int fd)
 {
-    struct sockaddr_storage own;
     int reuse = option(fd, SO_REUSEADDR) == 1;
 
     if (is_connected(fd)) {
         s->dtls_clients += reuse;
-    } else if (!reuse) {
-        s->relays += own_address(fd, &own) == 0 && port_of(&own) != 0;
+    } else {
+        s->relays += !reuse;
     }
 }
 
@@ -201,16 +197,12 @@ void own_sockets_count(struct own_sockets *s, int learn, uint16_t cli_port)
     int n = descriptors();
 
     for (int fd = 0; learn && fd < n; fd++) {
-        if (is_internet(fd)) {
-            learn_listener(s, fd, cli_port);
-        }
+        learn_listener(s, fd, cli_port);
     }
     s->tcp_clients = 0;
     s->dtls_clients = 0;
     s->relays = 0;
     for (int fd = 0; fd < n; fd++) {
-        if (is_internet(fd)) {
-            count(s, fd);
-        }
+        count(s, fd);
     }
 }

@@ -40,7 +40,7 @@ struct own_sockets {
 /*
  * Counts clients and relays now. learn: also looks for listeners - wanted while
  * turnserver starts, later a TCP relay (RFC 6062) would look like one. The CLI
- * (cli_port, 0: none is known) is no listener. Costs about 1 us for each
+ * (cli_port, 0: none is known) is no listener. Costs some system calls for each
  * descriptor.
  */
 void own_sockets_count(struct own_sockets *s, int learn, uint16_t cli_port);
