@@ -1,0 +1,151 @@
+/* sources: turn_auth_plugin/user_cache.c turn_auth_plugin/user_table.c turn_auth_plugin/realm_numbers.c turn_auth_plugin/census.c turn_auth_plugin/expiry_queue.c turn_auth_plugin/name_hash.c turn_auth_plugin/secret_memory.c */
+
+/*
+ * Auth workers look users up while the store thread feeds changes, reads all
+ * users again and again, and lets some give way. Run under the thread
+ * sanitizer as well (t/unit-threads.t).
+ */
+
+#include "user_cache.h"
+#include "tap.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum { READERS = 3, STABLE = 500, FLEETING = 500, ROUNDS = 12 };
+
+static struct user_cache *c;
+static atomic_int stop;
+static atomic_int wrong_keys, lost, finds;
+
+static struct user_name numbered(const char *what, int i, char *buffer)
+{
+    int len = snprintf(buffer, 64, "%s%d%s", what, i,
+                       i % 4 ? "" : "-with-a-name-that-is-far");
+
+    return (struct user_name){i % 2 ? "r" : "other", i % 2 ? 1 : 5, buffer,
+                              (size_t)len};
+}
+
+/* All bytes of a key are the same; a stable user's are always 1 + i % 100. */
+static struct user_record record(int key, uint64_t number)
+{
+    struct user_record r = {
+        .state = key ? USER_VALID : USER_ABSENT,
+        .read_ms = 1,
+        .valid_until_ms = key % 3 ? USER_FOREVER : 1000 + key,
+        .version = {1, number},
+    };
+
+    memset(r.key, key, sizeof(r.key));
+    return r;
+}
+
+static void look(int i, int is_stable)
+{
+    struct user_record r;
+    char buffer[64];
+    struct user_name u = numbered(is_stable ? "stable" : "fleeting", i, buffer);
+
+    user_cache_find(c, &u, 5000, &r);
+    atomic_fetch_add(&finds, 1);
+    if (r.state == USER_VALID) {
+        int key = is_stable ? 1 + i % 100 : r.key[0];
+
+        wrong_keys += r.key[0] != key || r.key[15] != key;
+    } else if (is_stable) {
+        lost += user_cache_chance(c, &u) == USER_CHANCE_NONE;
+    }
+}
+
+static void *read_on(void *arg)
+{
+    unsigned seed = (unsigned)(size_t)arg;
+
+    while (!atomic_load(&stop)) {
+        int i = rand_r(&seed);
+
+        look(i % STABLE, i / 1000 % 3 != 0);
+    }
+    return NULL;
+}
+
+static void feed(int i, int key, uint64_t number)
+{
+    char buffer[64];
+    struct user_name u = numbered("fleeting", i, buffer);
+    struct user_record r = record(key, number);
+
+    user_cache_change(c, &u, 5000, &r);
+    if (key) {
+        user_cache_store(c, &u, user_cache_guard(c, &u), 5000, &r);
+    }
+}
+
+static void revoked(void *owner, const struct user_name *u)
+{
+    (void)owner;
+    (void)u;
+}
+
+static int read_all(uint64_t number)
+{
+    char buffer[64];
+
+    user_cache_begin_resync(c, 2);
+    for (int i = 0; i < STABLE + FLEETING / 2; i++) {
+        int is_stable = i < STABLE, key = 1 + i % 100;
+        struct user_name u = numbered(is_stable ? "stable" : "fleeting",
+                                      is_stable ? i : i - STABLE, buffer);
+        struct user_record r = record(key, number);
+
+        user_cache_resync(c, &u, &r);
+    }
+    return user_cache_end_resync(c, revoked, NULL);
+}
+
+static void write_on(void)
+{
+    uint64_t number = 1;
+    unsigned seed = 9;
+    struct expiry e;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        read_all(number++);
+        for (int i = 0; i < 2000; i++) {
+            feed(rand_r(&seed) % FLEETING, rand_r(&seed) % 101, number++);
+        }
+        while (expiry_queue_take(user_cache_expiries(c), 5000, &e)) {
+        }
+        user_cache_bytes(c);
+    }
+}
+
+static void together(size_t capacity, const char *what)
+{
+    pthread_t readers[READERS];
+
+    atomic_store(&stop, 0);
+    wrong_keys = lost = finds = 0;
+    c = user_cache_create(capacity);
+    for (size_t i = 0; i < READERS; i++) {
+        pthread_create(&readers[i], NULL, read_on, (void *)(i + 1));
+    }
+    write_on();
+    atomic_store(&stop, 1);
+    for (size_t i = 0; i < READERS; i++) {
+        pthread_join(readers[i], NULL);
+    }
+    is_int(wrong_keys, 0, "no key is another's or half written");
+    is_int(lost, 0, "nobody who exists is said not to");
+    ok(finds > 100, "in %d look-ups, %s", finds, what);
+    user_cache_destroy(c);
+}
+
+int main(void)
+{
+    together(2000, "all fit");
+    together(600, "some give way");
+    return done_testing();
+}
