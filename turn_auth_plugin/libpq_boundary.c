@@ -135,10 +135,15 @@ __attribute__((constructor)) static void begin(void)
 
 static void begin_keys(void)
 {
-    ours.keys.look_up = &ours.look_up;
+    struct key_handles *handles = NULL;
+
     if (program_calls_hmac) {
-        ours.keys.handles = key_handles_create(OPEN_HANDLES, DECIDED_HANDLES);
-        message_integrity_begin(ours.keys.handles);
+        handles = key_handles_create(OPEN_HANDLES, DECIDED_HANDLES);
+        message_integrity_begin(handles);
+    }
+    if (!user_keys_begin(&ours.keys, &ours.look_up, handles)) {
+        notice("no random bytes: turnserver cannot go on");
+        _exit(1);
     }
 }
 
@@ -215,13 +220,10 @@ static PGresult *answer_user(struct store *st, const struct statement *s)
     struct rows *secrets =
         user_keys_wants_secrets(&u, now_ms) ? secrets_now(st) : NULL;
     uint8_t key[KEY_HANDLE_LEN];
-    int may_log_in = user_keys_get(&ours.keys, &u, secrets, now_ms, key);
     PGresult *res;
 
+    user_keys_get(&ours.keys, &u, secrets, now_ms, key);
     rows_release(secrets);
-    if (!may_log_in) {
-        return answer_nothing(1, standing[STATEMENT_USER_KEY].names);
-    }
     res = answer_key(key);
     explicit_bzero(key, sizeof(key));
     return res;

@@ -8,11 +8,20 @@
 #include "realm_secrets.h"
 #include "rest_user.h"
 
+#include <openssl/rand.h>
 #include <stdatomic.h>
 #include <string.h>
 
 /* One key is the ordinary user's. */
 #define SECRETS (KEY_HANDLE_KEYS - 1)
+
+int user_keys_begin(struct user_keys *k, struct look_up *lu,
+                    struct key_handles *handles)
+{
+    k->look_up = lu;
+    k->handles = handles;
+    return RAND_bytes(k->decoy, sizeof(k->decoy)) == 1;
+}
 
 int user_keys_wants_secrets(const struct user_name *u, int64_t now_ms)
 {
@@ -72,9 +81,9 @@ static void choose(const struct user_keys *k, const struct user_name *u,
     memcpy(key, keys[0], KEY_HANDLE_LEN);
 }
 
-int user_keys_get(const struct user_keys *k, const struct user_name *u,
-                  const struct rows *secrets, int64_t now_ms,
-                  uint8_t key[KEY_HANDLE_LEN])
+void user_keys_get(const struct user_keys *k, const struct user_name *u,
+                   const struct rows *secrets, int64_t now_ms,
+                   uint8_t key[KEY_HANDLE_LEN])
 {
     key_handle_key keys[KEY_HANDLE_KEYS];
     unsigned count = 0;
@@ -85,7 +94,8 @@ int user_keys_get(const struct user_keys *k, const struct user_name *u,
     count += (unsigned)look_up_user(k->look_up, u, keys[count]);
     if (count > 0) {
         choose(k, u, (const key_handle_key *)keys, count, key);
+    } else {
+        memcpy(key, k->decoy, KEY_HANDLE_LEN);
     }
     explicit_bzero(keys, sizeof(keys));
-    return count > 0;
 }

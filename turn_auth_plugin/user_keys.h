@@ -15,17 +15,25 @@
 struct user_keys {
     struct look_up *look_up;
     struct key_handles *handles; /* NULL: coturn cannot be given any */
+    uint8_t decoy[KEY_HANDLE_LEN];
 };
+
+/* 1, or 0 when there are no random bytes. handles may be NULL. */
+int user_keys_begin(struct user_keys *k, struct look_up *lu,
+                    struct key_handles *handles);
 
 /* Is it a time-limited name whose time has not passed? now_ms: unix time. */
 int user_keys_wants_secrets(const struct user_name *u, int64_t now_ms);
 
 /*
- * 1 and the key, or a handle for several; 0: nobody can log in with that name
- * now. secrets: the rows of LAST_KNOWN_SECRETS, or NULL: none count.
+ * The key, or a handle for several. Where nobody can log in with that name now,
+ * a key that nobody has: coturn then refuses as it refuses a wrong password, in
+ * the same time and with the same line in its log, so that nobody can find out
+ * which users there are. secrets: the rows of LAST_KNOWN_SECRETS, or NULL: none
+ * count.
  */
-int user_keys_get(const struct user_keys *k, const struct user_name *u,
-                  const struct rows *secrets, int64_t now_ms,
-                  uint8_t key[KEY_HANDLE_LEN]);
+void user_keys_get(const struct user_keys *k, const struct user_name *u,
+                   const struct rows *secrets, int64_t now_ms,
+                   uint8_t key[KEY_HANDLE_LEN]);
 
 #endif
