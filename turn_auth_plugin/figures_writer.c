@@ -69,8 +69,8 @@ static int write_all(int fd, const char *p, size_t n)
 
 /*
  * Whole or not at all, for whoever reads it and whenever turnserver ends: under
- * another name, then renamed. What was left behind by one that was killed is
- * written over. 0, or -1 with errno.
+ * another name, then renamed; one that was killed may have left that behind. 0,
+ * or -1 with errno.
  */
 static int write_file(const char *name, size_t n)
 {
@@ -79,8 +79,8 @@ static int write_file(const char *name, size_t n)
 
     snprintf(path, sizeof(path), "%s/%s", writer.settings->figures_dir, name);
     snprintf(new_path, sizeof(new_path), "%s.new", path);
-    fd = open(new_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-              FILE_MODE);
+    unlink(new_path);
+    fd = open(new_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
     if (fd < 0) {
         return -1;
     }
@@ -99,10 +99,23 @@ static int write_file(const char *name, size_t n)
 
 /* ---- every two seconds ---- */
 
+/*
+ * Who has not made the directory that the systemd example makes, and set no
+ * other, wants no figures.
+ */
+static int is_wanted(void)
+{
+    return errno != ENOENT ||
+           strcmp(writer.settings->figures_dir, FIGURES_DIR) != 0;
+}
+
 static void tell(int failed)
 {
     const char *dir = writer.settings->figures_dir;
 
+    if (failed && !is_wanted()) {
+        return;
+    }
     if (failed && !writer.told) {
         notice("figures_dir %s: %s; no figures are written", dir,
                strerror(errno));

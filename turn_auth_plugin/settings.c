@@ -118,11 +118,12 @@ static const struct setting {
     {"cli_password_file", SECRET_PATH, AT(cli_password_file), 0, 1,
      SETTING_TEXT - 1, "none", "", AT(cli_password)},
     /*
-     * Where turn.prom and turn.json are written. The directory must exist and
-     * coturn's user be allowed to make files in it. none: nowhere.
+     * Where turn.prom and turn.json are written (figures_text.h says what is in
+     * them), a directory for each turnserver, in which its user may make files.
+     * none: nowhere; nor when it is not set and /run/cms-edge does not exist.
      */
     {"figures_dir", PATH, AT(figures_dir), 0, 1, SETTING_TEXT - 1, "none",
-     "/run/cms-edge", 0},
+     FIGURES_DIR, 0},
 };
 
 #define TABLE_LEN (sizeof(table) / sizeof(table[0]))

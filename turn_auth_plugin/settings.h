@@ -13,6 +13,7 @@
 
 #define SETTING_TEXT 256     /* bytes of a text with its end */
 #define SETTING_PASSWORD 512 /* bytes of a password with its end */
+#define FIGURES_DIR "/run/cms-edge"
 
 /*
  * What stands in a file of secrets, read by settings_file.c when turnserver
