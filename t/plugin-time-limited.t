@@ -139,6 +139,22 @@ is(signed("$hour:guest-17", 'second'), 'ok', 'signed with the one that stays');
 like($_->step('refresh'), qr/^refresh ok/, 'a session from before goes on')
     for @alive;
 
+# ---- rotated in SQL ----
+
+sub issued {
+    my ($name, $password) = split /\|/, $pg->value(
+        "select name || '|' || password from turn.issue('octavio.test', 'caller')");
+    return $turn->allocate($name, $password);
+}
+is(issued(), 'ok', 'turn.issue() makes a user who gets in');
+$pg->value("select turn.rotate_secret('octavio.test', '1 hour')");
+ok(wait_until(sub { issued() eq 'ok' }, 5), 'so it does after turn.rotate_secret()');
+is(signed("$hour:guest-17", 'second'), 'ok', '... which leaves those from before alone');
+$pg->value("select turn.rotate_secret('octavio.test', '0')");
+ok(wait_until(sub { signed("$hour:guest-17", 'second') eq 401 }, 5),
+    'without overlap, those are refused');
+$pg->psql("update turn.shared_secret set value = 'second'");
+
 # ---- more secrets than are tried ----
 
 change_secrets("insert into turn.shared_secret (realm, value, valid_until)
