@@ -5,7 +5,7 @@ package Edge::Revocation;
 # t/plugin-two-edges.t and t/bench/turn-revocation.bench.
 #
 #   my $r = Edge::Revocation::run(changes => 100);
-#   $r->{late_ms}{disabled}   milliseconds from before COMMIT (or from
+#   $r->{late_ms}{disabled}   milliseconds from the end of COMMIT (or from
 #                             valid_until) to 401, two for each change
 #   $r->{wrong}               what should not have been, in words
 #   $r->{load}                turn_load's total on each edge
@@ -98,8 +98,7 @@ sub _change {
         wait_until(sub { grep { $_->{allocations} } $client->lines })
             or push @$wrong, "$user does not get in";
     }
-    my $begun = time;
-    $begun = $change{$kind}->($self->{pg}, $user) // $begun;
+    my $begun = $change{$kind}->($self->{pg}, $user) // time;
     for my $client (@clients) {
         my $total = $client->total(20);
         push @$wrong, "$user: $total->{timeouts} requests are not answered"
