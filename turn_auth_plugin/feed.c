@@ -77,7 +77,7 @@ struct feed {
     int64_t asked_ms; /* the last question for changes */
     int64_t look_ms;  /* NONE, standby: when to look again what there is */
     int hosts_tried;  /* in vain, for a primary */
-    int64_t live_since_unix_ms;
+    int64_t live_since_ms;
     uint32_t epoch;
     char identity[256]; /* of the database that snapshot is of */
     char *snapshot;     /* all that it shows is in memory; NULL: read all */
@@ -121,14 +121,14 @@ uint32_t feed_epoch(const struct feed *f)
     return f->epoch;
 }
 
-int64_t feed_live_since_unix_ms(const struct feed *f, int64_t now_ms)
+int64_t feed_live_since_ms(const struct feed *f, int64_t now_ms)
 {
-    return feed_live(f, now_ms) ? f->live_since_unix_ms : INT64_MAX;
+    return feed_live(f, now_ms) ? f->live_since_ms : INT64_MAX;
 }
 
 int feed_is_none(const struct feed *f)
 {
-    return f->phase == NONE;
+    return f->phase == NONE || (f->phase == FOLLOWING && f->standby);
 }
 
 /* ---- what is known now ---- */
@@ -147,7 +147,7 @@ static void confirm(struct feed *f, int64_t asked_ms)
         return;
     }
     if (!feed_live(f, monotonic_ms())) {
-        f->live_since_unix_ms = feed_unix_ms(f, monotonic_ms());
+        f->live_since_ms = monotonic_ms();
     }
     atomic_store(&f->live_until_ms, asked_ms + HEARTBEAT_MS + timeout_ms);
 }
@@ -170,7 +170,7 @@ static void hear_clock(struct feed *f, int64_t asked_ms, const PGresult *res,
 static void take_users(struct feed *f, const PGresult *res, int column,
                        int64_t asked_ms)
 {
-    int64_t now_ms = monotonic_ms(), unix_ms = feed_unix_ms(f, now_ms);
+    int64_t now_ms = monotonic_ms();
     struct user_record r;
 
     for (int i = 0; i < PQntuples(res); i++) {
@@ -185,7 +185,7 @@ static void take_users(struct feed *f, const PGresult *res, int column,
             f->o.events->revoked(f->o.owner, &u);
         }
         if (!f->reads_all && !f->standby) {
-            f->o.events->changed(f->o.owner, &u, &r, unix_ms);
+            f->o.events->changed(f->o.owner, &u, &r);
         }
     }
     explicit_bzero(&r, sizeof(r));
@@ -559,7 +559,6 @@ struct feed *feed_create(const struct feed_options *o)
 {
     struct feed *f = calloc(1, sizeof(*f));
     int64_t timeout_ms = o->settings->query_timeout_ms;
-    struct timespec now;
     struct link_options lo = {
         .conninfo = o->conninfo,
         .events = &events,
@@ -576,9 +575,7 @@ struct feed *feed_create(const struct feed_options *o)
     f->o = *o;
     f->link = link_create(&lo);
     f->started_ms = monotonic_ms();
-    clock_gettime(CLOCK_REALTIME, &now);
-    server_clock_begin(&f->clock, f->started_ms,
-                       (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+    server_clock_begin(&f->clock, f->started_ms, own_unix_ms());
     outage_begin(&f->outage, TIMEOUTS * timeout_ms, f->started_ms);
     strcpy(f->reason, "no answer yet");
     return f->link ? f : NULL;

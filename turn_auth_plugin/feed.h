@@ -19,12 +19,9 @@ struct feed;
 struct feed_events {
     /* This user was logged in here and is revoked, or has another key. */
     void (*revoked)(void *owner, const struct user_name *u);
-    /*
-     * This user changed on a primary; when: unix time of the server at which it
-     * was known. Not called for what is read at the beginning.
-     */
+    /* This user changed. Not called for what is read at the beginning. */
     void (*changed)(void *owner, const struct user_name *u,
-                    const struct user_record *r, int64_t when_unix_ms);
+                    const struct user_record *r);
     /* All users were read. */
     void (*read_all)(void *owner);
     /* A hint that the small tables changed. */
@@ -64,9 +61,9 @@ int64_t feed_unix_ms(const struct feed *f, int64_t now_ms);
 
 /* Of versions that the server tells now; 0: not known. */
 uint32_t feed_epoch(const struct feed *f);
-/* Since when it is live, unix time of the server; INT64_MAX: it is not. */
-int64_t feed_live_since_unix_ms(const struct feed *f, int64_t now_ms);
-/* Is there none, on this server, for good? */
+/* Since when it is live (monotonic); INT64_MAX: it is not. */
+int64_t feed_live_since_ms(const struct feed *f, int64_t now_ms);
+/* Is there none to wait for: plain tables, or a standby? */
 int feed_is_none(const struct feed *f);
 
 /* users_up, users_away: users come first (small_tables.h). */

@@ -14,7 +14,7 @@
 
 #define MAX_BACKGROUND 256
 
-enum progress { WAITING, SENT, FINISHED };
+enum progress { NEW, AT_REDIS, FOR_DATABASE, AT_DATABASE, FINISHED };
 
 struct pending_look_up {
     struct pending_look_up *next;
@@ -22,7 +22,8 @@ struct pending_look_up {
     int given_up; /* who waits must not wait any longer */
     int waiters;
     pthread_cond_t finished;
-    struct user_record answer;
+    struct user_record answer; /* before the end: what there is instead */
+    enum pending_source source;
     uint64_t guard;
     struct user_name name;
     char bytes[]; /* realm, 0, name, 0 */
@@ -117,11 +118,14 @@ static void free_look_up(struct pending_look_up *l)
 }
 
 static void finish(struct pending *q, struct pending_look_up *l,
-                   const struct user_record *r)
+                   const struct user_record *r, enum pending_source source)
 {
     unlink_one(q, l);
     l->progress = FINISHED;
-    l->answer = *r;
+    if (r->state != USER_UNKNOWN) {
+        l->answer = *r;
+        l->source = source;
+    }
     if (l->waiters) {
         pthread_cond_broadcast(&l->finished);
     } else {
@@ -150,7 +154,7 @@ struct pending_look_up *pending_join(struct pending *q,
 }
 
 int pending_wait(struct pending *q, struct pending_look_up *l, int64_t until_ms,
-                 struct user_record *r)
+                 struct user_record *r, enum pending_source *source)
 {
     struct timespec until = monotonic_timespec(until_ms);
     int answered;
@@ -160,9 +164,10 @@ int pending_wait(struct pending *q, struct pending_look_up *l, int64_t until_ms,
            pthread_cond_timedwait(&l->finished, &q->lock, &until) == 0) {
     }
     l->waiters--;
-    answered = l->progress == FINISHED && l->answer.state != USER_UNKNOWN;
+    answered = l->answer.state != USER_UNKNOWN;
     if (answered) {
         *r = l->answer;
+        *source = l->source;
     }
     if (l->progress == FINISHED && l->waiters == 0) {
         free_look_up(l);
@@ -185,20 +190,39 @@ int pending_ask_later(struct pending *q, const struct user_name *u)
 
 /* ---- the store thread ---- */
 
-struct pending_look_up *pending_take(struct pending *q)
+struct pending_look_up *pending_take(struct pending *q,
+                                     enum pending_stage stage)
 {
+    enum progress from = stage == PENDING_NEW ? NEW : FOR_DATABASE;
     struct pending_look_up *l;
 
     pthread_mutex_lock(&q->lock);
     l = q->first;
-    while (l && l->progress != WAITING) {
+    while (l && l->progress != from) {
         l = l->next;
     }
     if (l) {
-        l->progress = SENT;
+        l->progress = from == NEW ? AT_REDIS : AT_DATABASE;
     }
     pthread_mutex_unlock(&q->lock);
     return l;
+}
+
+void pending_put_back(struct pending *q, struct pending_look_up *l,
+                      enum pending_stage stage)
+{
+    pthread_mutex_lock(&q->lock);
+    l->progress = stage == PENDING_NEW ? NEW : FOR_DATABASE;
+    pthread_mutex_unlock(&q->lock);
+}
+
+void pending_set_instead(struct pending *q, struct pending_look_up *l,
+                         const struct user_record *r)
+{
+    pthread_mutex_lock(&q->lock);
+    l->answer = *r;
+    l->source = PENDING_REDIS;
+    pthread_mutex_unlock(&q->lock);
 }
 
 struct user_name pending_name(const struct pending_look_up *l)
@@ -216,18 +240,11 @@ uint64_t pending_guard(const struct pending_look_up *l)
     return l->guard;
 }
 
-void pending_ask_again(struct pending *q, struct pending_look_up *l)
-{
-    pthread_mutex_lock(&q->lock);
-    l->progress = WAITING;
-    pthread_mutex_unlock(&q->lock);
-}
-
 void pending_finish(struct pending *q, struct pending_look_up *l,
-                    const struct user_record *r)
+                    const struct user_record *r, enum pending_source source)
 {
     pthread_mutex_lock(&q->lock);
-    finish(q, l, r);
+    finish(q, l, r, source);
     pthread_mutex_unlock(&q->lock);
 }
 
@@ -235,13 +252,15 @@ void pending_send_again(struct pending *q)
 {
     pthread_mutex_lock(&q->lock);
     for (struct pending_look_up *l = q->first; l; l = l->next) {
-        l->progress = WAITING;
+        if (l->progress == AT_DATABASE) {
+            l->progress = FOR_DATABASE;
+        }
         l->given_up = 0;
     }
     pthread_mutex_unlock(&q->lock);
 }
 
-void pending_give_up(struct pending *q)
+void pending_give_up(struct pending *q, int keep_new)
 {
     static const struct user_record none;
     struct pending_look_up *l, *next;
@@ -249,9 +268,9 @@ void pending_give_up(struct pending *q)
     pthread_mutex_lock(&q->lock);
     for (l = q->first; l; l = next) {
         next = l->next;
-        if (l->progress == WAITING) {
-            finish(q, l, &none);
-        } else {
+        if (l->progress == FOR_DATABASE || (l->progress == NEW && !keep_new)) {
+            finish(q, l, &none, PENDING_DATABASE);
+        } else if (l->progress == AT_DATABASE) {
             l->given_up = 1;
             pthread_cond_broadcast(&l->finished);
         }

@@ -9,6 +9,16 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <time.h>
+
+/* This machine's clock: unix time. */
+static inline int64_t own_unix_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
 
 struct server_clock {
     /* Unix time minus monotonic time; read by anyone. */

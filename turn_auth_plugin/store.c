@@ -92,17 +92,18 @@ static void ask_server_of(void *owner, const struct link *feed)
 }
 
 static void changed(void *owner, const struct user_name *u,
-                    const struct user_record *r, int64_t when_unix_ms)
+                    const struct user_record *r)
 {
-    (void)owner;
-    (void)u;
-    (void)r;
-    (void)when_unix_ms;
+    struct store *st = owner;
+
+    user_questions_changed(st->questions, u, r);
 }
 
 static void read_all(void *owner)
 {
-    (void)owner;
+    struct store *st = owner;
+
+    user_questions_read_all(st->questions);
 }
 
 static const struct user_questions_events users_events = {
@@ -178,6 +179,7 @@ static void wait_for_something(struct store *st)
 {
     struct pollfd p[] = {{.fd = st->wake_fd, .events = POLLIN},
                          user_questions_poll(st->questions),
+                         user_questions_poll_redis(st->questions),
                          small_tables_poll(st->tables), feed_poll(st->feed)};
     int64_t now_ms = monotonic_ms();
     int64_t next_ms = least(user_questions_next_ms(st->questions),
@@ -333,8 +335,7 @@ struct store *store_start(const char *conninfo, const struct settings *s)
 int store_ask(struct store *st, const struct user_name *u,
               struct user_record *r, enum figures_tier *tier)
 {
-    *tier = FIGURES_POSTGRESQL;
-    return user_questions_ask(st->questions, u, r);
+    return user_questions_ask(st->questions, u, r, tier);
 }
 
 void store_standing(struct store *st, int64_t now_ms, struct store_standing *s)
