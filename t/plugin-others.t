@@ -100,6 +100,9 @@ preloaded('sh', '-c', "unset TURN_AUTH_CONF; $Edge::Coturn::turnserver"
     . " -o -c $conf");
 ok(Edge::Process::wait_until(sub { $turn->answers }, 5), 'turnserver -o starts');
 is($turn->allocate('guest', 'right'), 'ok', '... and knows the users');
+like(preloaded(qw(timeout 20 turnutils_uclient -v -y -c -n 1 -m 1),
+        qw(-u guest -w right 127.0.0.1)), qr/refresh response.*\n.*success/,
+    "coturn's own client, which calls OpenSSL's HMAC as well, works");
 my ($pid) = (slurp("$Edge::Netns::dir/background.pid") // '') =~ /^(\d+)/;
 kill 'TERM', $pid;
 ok(Edge::Process::wait_until(sub { !-e "/proc/$pid" || !kill 0, $pid }, 15),
