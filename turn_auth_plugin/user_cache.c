@@ -4,6 +4,7 @@
  * user_cache.h.
  */
 
+#define _GNU_SOURCE
 #include "user_cache.h"
 
 #include "census.h"
@@ -16,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define USERS_PER_SHARD 4096
+#define USERS_PER_SHARD 2048
 #define MAX_SHARDS 1024
 #define FEWEST_ABSENT 64
 #define GUARDS 65536
@@ -313,11 +314,25 @@ static void note_pushed_out(struct user_cache *c, const struct user_slot *s)
     pthread_mutex_unlock(&c->census_lock);
 }
 
+static int was_pushed_out(struct user_cache *c, uint64_t hash)
+{
+    return c->pushed_out && census_has(c->pushed_out, hash);
+}
+
+/* Who logged in once and is not held: its relays end all the same. */
+static void queue_unheld_end(struct user_cache *c, const struct user_name *u,
+                             const struct user_record *r)
+{
+    if (r->valid_until_ms < USER_TABLE_MAX_MS) {
+        expiry_queue_add(c->expiries, r->valid_until_ms, EXPIRY_ENDS, u);
+    }
+}
+
 /* Somebody who is not remembered: logged in once, and with another key? */
 static int revokes_pushed_out(struct user_cache *c, uint64_t hash,
                               const struct user_record *r)
 {
-    return c->pushed_out && census_has(c->pushed_out, hash) &&
+    return was_pushed_out(c, hash) &&
            (r->state != USER_VALID ||
             !census_has(c->pushed_out, hash_with_key(c, hash, r->key)));
 }
@@ -548,6 +563,9 @@ static enum user_stored store(struct user_cache *c, const struct user_name *u,
     if (will_be) {
         add_to_census(c, w.hash);
     }
+    if (r->state == USER_VALID && !o.held && was_pushed_out(c, w.hash)) {
+        queue_unheld_end(c, u, r);
+    }
     /* Of a name that cannot be held, nobody knows who logged in. */
     if (o.revoked || (source == FEED && !w.place.realm)) {
         return USER_STORED_REVOKED;
@@ -556,6 +574,20 @@ static enum user_stored store(struct user_cache *c, const struct user_name *u,
 }
 
 /* ---- making and ending ---- */
+
+/* Held for less than a microsecond: worth a short wait awake. */
+static void init_locks(struct user_cache *c)
+{
+    pthread_mutexattr_t awake;
+
+    pthread_mutexattr_init(&awake);
+    pthread_mutexattr_settype(&awake, PTHREAD_MUTEX_ADAPTIVE_NP);
+    for (size_t i = 0; i < shard_count(c); i++) {
+        pthread_mutex_init(&c->shards[i].lock, &awake);
+    }
+    pthread_mutex_init(&c->census_lock, &awake);
+    pthread_mutexattr_destroy(&awake);
+}
 
 static int make_parts(struct user_cache *c)
 {
@@ -570,9 +602,7 @@ static int make_parts(struct user_cache *c)
         return 0;
     }
     memset(c->shards, 0, shard_count(c) * sizeof(*c->shards));
-    for (size_t i = 0; i < shard_count(c); i++) {
-        pthread_mutex_init(&c->shards[i].lock, NULL);
-    }
+    init_locks(c);
     return 1;
 }
 
@@ -593,7 +623,6 @@ struct user_cache *user_cache_create(size_t capacity)
         free(c);
         return NULL;
     }
-    pthread_mutex_init(&c->census_lock, NULL);
     return c;
 }
 

@@ -407,6 +407,18 @@ static void revocations(void)
     user_cache_destroy(c);
 }
 
+/* An end of somebody who is not remembered any more. */
+static void ends_early(const char *name)
+{
+    struct user_record r = record(USER_VALID, 7, 1000000, 1, 3);
+    struct user_name u = named("r", name);
+
+    r.valid_until_ms = 1700000000000;
+    user_cache_change(c, &u, 1000000, &r);
+    is_int(expiry_queue_next_ms(user_cache_expiries(c)) == 1700000000000, 1,
+           "a new end: it is waited for");
+}
+
 /* Who logged in, and gave way to others who did. */
 static void revocations_of_forgotten(void)
 {
@@ -426,6 +438,7 @@ static void revocations_of_forgotten(void)
            "another key: revoked");
     is_int(change("user3", USER_ABSENT, 8, 1000000, 1, 2), USER_STORED_REVOKED,
            "removed: revoked");
+    ends_early("user4");
     for (int i = 0; i < 1000; i++) {
         snprintf(name, sizeof(name), "other%d", i);
         wrong += change(name, USER_ABSENT, 0, 1000000, 1, 2) != USER_STORED;
