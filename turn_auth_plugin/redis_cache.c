@@ -32,7 +32,7 @@
 #define SWEEP_STEP 50
 #define SWEEP_WAITING 256
 /* Sweeps because something was lost begin at least so long apart. */
-#define SWEEP_PAUSE_MS 10000
+#define SWEEP_PAUSE_MS 3000
 #define SWEEPS_PER_STALE_TTL 4
 #define SHORTEST_PERIOD_MS 1000
 
@@ -322,7 +322,7 @@ static void remove_value(struct redis_cache *r, const struct user_name *u,
 static enum sealed_result open_reply(struct redis_cache *r,
                                      const struct user_name *u,
                                      const struct redis_reply *reply,
-                                     struct user_record *rec)
+                                     struct user_record *rec, size_t *opened_by)
 {
     struct sealed_state s;
     int64_t now_ms = server_ms(r);
@@ -341,6 +341,7 @@ static enum sealed_result open_reply(struct redis_cache *r,
         rec->version = s.version;
         memcpy(rec->key, s.key, sizeof(rec->key));
     }
+    *opened_by = s.opened_by;
     explicit_bzero(&s, sizeof(s));
     return result;
 }
@@ -348,7 +349,9 @@ static enum sealed_result open_reply(struct redis_cache *r,
 static void take_value(struct redis_cache *r, struct question *q,
                        const struct redis_reply *reply, struct user_record *rec)
 {
-    switch (open_reply(r, &q->user, reply, rec)) {
+    size_t opened_by;
+
+    switch (open_reply(r, &q->user, reply, rec, &opened_by)) {
     case SEALED_FORGED:
         note_unsealed(r);
         remove_value(r, &q->user, reply);
@@ -382,24 +385,35 @@ static void answer_get(struct redis_cache *r, struct question *q,
 }
 
 /*
- * Something later is there. When it opens, it is right; else ours goes over it.
- * Returns 1 when q lives on.
+ * Something later is there. Ours goes over it when it does not open, or soon
+ * will not: it is as good, but was sealed with a key that is on its way out.
  */
-static int put_again(struct redis_cache *r, struct question *q,
-                     const struct redis_reply *reply)
+static int is_in_the_way(struct redis_cache *r, struct question *q,
+                         const struct redis_reply *reply)
 {
     struct user_record rec;
-    enum sealed_result result = open_reply(r, &q->user, reply, &rec);
+    size_t opened_by;
+    enum sealed_result result =
+        open_reply(r, &q->user, reply, &rec, &opened_by);
+    int later = result == SEALED_OPENED &&
+                user_version_compare(rec.version, q->version) > 0;
 
-    if (result == SEALED_OPENED && r->events->newer &&
-        user_version_compare(rec.version, q->version) > 0) {
+    if (later && r->events->newer) {
         r->events->newer(r->owner, &q->user, &rec);
     }
     explicit_bzero(&rec, sizeof(rec));
     if (result == SEALED_FORGED) {
         note_unsealed(r);
     }
-    if ((result != SEALED_FORGED && result != SEALED_EXPIRED) || q->again) {
+    return result == SEALED_FORGED || result == SEALED_EXPIRED ||
+           (result == SEALED_OPENED && !later && opened_by > 0);
+}
+
+/* Returns 1 when q lives on. */
+static int put_again(struct redis_cache *r, struct question *q,
+                     const struct redis_reply *reply)
+{
+    if (!is_in_the_way(r, q, reply) || q->again) {
         return 0;
     }
     q->again = 1;

@@ -157,6 +157,7 @@ static enum sealed_result open_value(struct sealed_state *s,
 
     for (size_t i = 0; ctx && i < keys->count; i++) {
         if (decrypt(ctx, body, keys->key[i], u, value)) {
+            s->opened_by = i;
             if (read_state(s, value, body) == 0) {
                 result =
                     now_ms < s->expires_ms ? SEALED_OPENED : SEALED_EXPIRED;

@@ -33,6 +33,7 @@ struct sealed_state {
     int64_t as_of_ms;       /* when the database was known to say so */
     int64_t valid_until_ms; /* the user's end; USER_FOREVER: none */
     int64_t expires_ms;     /* the value's end */
+    size_t opened_by;       /* which key opened it; 0: that which seals */
     uint8_t key[USER_KEY_LEN];
 };
 

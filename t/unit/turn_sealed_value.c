@@ -125,10 +125,14 @@ static void test_time(void)
 
 static void test_keys(void)
 {
+    struct sealed_state s;
+
     seal(&valid);
     keys = (struct seal_keys){2, {{9}, {1, 2, 3}}};
     is_int(open_as(&user, SEALED_VALUE_LEN), SEALED_OPENED,
            "a key further down opens");
+    sealed_value_open(&s, &keys, &user, value, SEALED_VALUE_LEN, NOW);
+    is_int((long)s.opened_by, 1, "... which is said");
     seal(&valid);
     keys = (struct seal_keys){1, {{9}}};
     is_int(open_as(&user, SEALED_VALUE_LEN), SEALED_OPENED,

@@ -97,11 +97,13 @@ sub command {
     return wantarray && ref $answer ? @$answer : $answer;
 }
 
-# All keys of users, without the marks of the edges.
+# All keys of users, or how many: without the marks of the edges.
 sub users {
     my ($self, $prefix) = @_;
     $prefix //= 'cms-edge:';
-    return sort grep { !/^\Q$prefix\E / } $self->command('KEYS', "$prefix*");
+    my @keys = grep { !/^\Q$prefix\E / } $self->command('KEYS', "$prefix*");
+    @keys = sort @keys;
+    return @keys;
 }
 
 # What Redis writes to disk when asked to: all it holds.
@@ -109,7 +111,9 @@ sub dump {
     my ($self) = @_;
     $self->command('CONFIG', 'SET', 'rdbcompression', 'no');
     $self->command('SAVE');
-    return slurp("$self->{dir}/dump.rdb");
+    my $dump = slurp("$self->{dir}/dump.rdb");
+    unlink "$self->{dir}/dump.rdb";    # or it would come back with up()
+    return $dump;
 }
 
 # ---- inside ----
