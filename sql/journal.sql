@@ -80,7 +80,8 @@ comment on view turn.user_record is
     'every user, and who is gone, with a version, as edges read it';
 
 -- ---- the journal is kept ----
--- In one order, or two bulk changes of the same users would wait for each other.
+-- Rows are written in one order, or two bulk changes of the same users would
+-- wait for each other.
 
 create or replace function turn.journal_insert()
 returns trigger language plpgsql security definer
@@ -266,6 +267,8 @@ declare
     began bigint;
 begin
     lock table turn.epoch in exclusive mode;
+    -- A number that was told is never lost, lest it is given again.
+    perform set_config('synchronous_commit', 'local', true);
     select e.number into began
     from turn.epoch e
     where e.identity = begin_epoch.identity
@@ -276,7 +279,7 @@ begin
     update turn.user_change j set xact = pg_current_xact_id()
     where j.xact >= pg_snapshot_xmax(pg_current_snapshot());
     insert into turn.epoch (number, identity, began)
-    select greatest(extract(epoch from clock_timestamp())::bigint,
+    select greatest(floor(date_part('epoch', clock_timestamp()))::bigint,
         max(e.number) + 1), begin_epoch.identity, clock_timestamp()
     from turn.epoch e
     returning number into began;
@@ -302,7 +305,7 @@ begin
     elsif current_setting('transaction_read_only') = 'off' then
         epoch := turn.begin_epoch(identity);
     end if;
-    now_ms := date_part('epoch', clock_timestamp()) * 1000;
+    now_ms := floor(date_part('epoch', clock_timestamp()) * 1000);
 end $$;
 
 -- ---- for people ----
