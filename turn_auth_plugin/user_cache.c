@@ -534,6 +534,20 @@ static void store_in_shard(struct user_cache *c, const struct where *w,
     }
 }
 
+/* Will somebody have to give way? */
+static int needs_room(struct user_cache *c, const struct where *w)
+{
+    int held;
+
+    if (atomic_load(&c->valid_count) < c->capacity) {
+        return 0;
+    }
+    pthread_mutex_lock(&w->shard->lock);
+    held = user_table_find(&w->shard->valid, &w->place) != NULL;
+    pthread_mutex_unlock(&w->shard->lock);
+    return !held;
+}
+
 static enum user_stored store(struct user_cache *c, const struct user_name *u,
                               enum source source, int64_t now_ms,
                               const struct user_record *r)
@@ -547,8 +561,7 @@ static enum user_stored store(struct user_cache *c, const struct user_name *u,
         return USER_NOT_STORED;
     }
     locate(c, u, 1, &w);
-    if (source != SNAPSHOT && r->state == USER_VALID &&
-        atomic_load(&c->valid_count) >= c->capacity) {
+    if (source != SNAPSHOT && r->state == USER_VALID && needs_room(c, &w)) {
         begin_census(c);
     }
     pthread_mutex_lock(&w.shard->lock);

@@ -612,6 +612,8 @@ static void grown_out_of(void)
         resync(name, USER_VALID, 1, 1, 1);
     }
     is_int(end_resync(), 1, "just fits: complete");
+    change("user7", USER_VALID, 2, 150, 1, 2);
+    is_int(user_cache_complete(c), 1, "a change of one of them: as before");
     change("new", USER_VALID, 1, 200, 1, 2);
     is_int(user_cache_complete(c), 0, "one more: no longer");
     for (int i = 0; i < 100; i++) {
