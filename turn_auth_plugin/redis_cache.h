@@ -59,7 +59,8 @@ int redis_cache_get(struct redis_cache *r, const struct user_name *u,
 /*
  * Fills: u is, or is not, what *rec says, as PostgreSQL said at rec->read_ms
  * (monotonic). Never replaces a later state (version, then time). When it
- * cannot be sent now, a sweep follows. USER_UNKNOWN does nothing.
+ * cannot be sent now, a sweep follows. USER_UNKNOWN does nothing; of names that
+ * never were (absent, no version) nothing is kept, but what Redis had of them.
  */
 void redis_cache_put(struct redis_cache *r, const struct user_name *u,
                      const struct user_record *rec);
