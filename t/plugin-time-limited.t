@@ -126,6 +126,11 @@ my @alive = (
     session_works('two secrets, over TCP', "$hour:tcp", password("$hour:tcp", 'second'), tcp => 1),
 );
 
+my $load = $turn->load(clients => 16, seconds => 2, user => "$hour:load",
+    password => password("$hour:load", 'first'))->total;
+is($load->{refused}{401} // 0, 0, "nobody of $load->{allocations} is refused (401)");
+cmp_ok($load->{allocations}, '>', 100, '... sixteen at a time');
+
 my @wrong = $turn->client({user => "$hour:x", password => 'wrong'}, 'allocate', 'allocate');
 is(scalar(grep { /error 401/ } @wrong), 2,
     'a session that came with a wrong password does not get in later either');
