@@ -46,7 +46,12 @@ SKIP: {
     # The table in settings.c: its keys and defaults.
     my %unit = (MS => 'ms', SECOND => 's', MINUTE => 'm', HOUR => 'h',
         DAY => 'd');
-    my $table = slurp("$Edge::Netns::root/turn_auth_plugin/settings.c");
+    my $dir = "$Edge::Netns::root/turn_auth_plugin";
+    my $table = slurp("$dir/settings.c");
+    my %named = (slurp("$dir/settings.h") . $table)
+        =~ /^#define (\w+) ("[^"]*")$/mg;
+    my $names = join '|', map { quotemeta } keys %named;
+    $table =~ s/\b($names)\b/$named{$1}/g if %named;
     my %default;
     while ($table =~ /\{"(\w+)",\s+([A-Z_]+),\s+AT\(\w+\),\s+([^,]+),[^"]*
             "([^"]*)",\s+(?:"([^"]*)"|NULL)/gx) {
