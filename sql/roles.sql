@@ -16,6 +16,17 @@
 -- uses a client certificate, or a password from a passfile: coturn logs the
 -- whole connection string, so a password does not belong in psql-userdb.
 --
+-- Whoever takes over coturn can do as turn_server what PostgreSQL lets every
+-- role do, too: temporary tables, large objects, notifications (edges take them
+-- for hints), advisory locks, its own password and settings, work without end;
+-- before PostgreSQL 15 also tables in schema public. None of it reaches schema
+-- turn. Where the database serves others as well, this takes most of it away:
+--
+--     revoke temporary on database turn from public;
+--     revoke create on schema public from public;
+--     alter role turnserver connection limit 40;    -- for each edge
+--     alter role turnserver set statement_timeout = '30s';
+--
 -- To make roles one needs CREATEROLE. An owner without it gets an error that
 -- says what a superuser has to run once.
 

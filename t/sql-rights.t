@@ -96,6 +96,51 @@ subtest 'turn_server changes nothing and reads nothing else' => sub {
         'create in schema turn');
 };
 
+subtest 'turn_server has no right but those, wherever one looks' => sub {
+    my @may = map { "@$_" } $pg->rows("select c.oid::regclass::text, privilege
+        from pg_class c join pg_namespace n on n.oid = relnamespace,
+            unnest(array['select', 'insert', 'update', 'delete', 'truncate',
+                'references', 'trigger']) as privilege
+        where relkind in ('r', 'v', 'm', 'f', 'p') and nspname !~ '^pg_'
+            and nspname <> 'information_schema'
+            and has_table_privilege('turn_server', c.oid, privilege)
+        order by 1");
+    is_deeply(\@may, [map { "turn.$_ select" } qw(allowed_peer_ip
+        denied_peer_ip turn_origin_to_realm turn_realm_option turn_secret
+        turnusers_lt user_record)], 'tables and views: to read seven');
+    is($pg->value("select count(*) from pg_class c join pg_attribute a
+        on attrelid = c.oid where relnamespace = 'turn'::regnamespace
+        and attacl is not null and has_column_privilege('turn_server', c.oid,
+            attnum, 'select,insert,update,references')"), 0, 'no column');
+    is($pg->value("select count(*) from pg_class where case
+        when relkind = 'S' then has_sequence_privilege('turn_server', oid,
+            'usage,select,update') end"), 0, 'no sequence');
+    is($pg->value("select count(*) from pg_proc p join pg_namespace n
+        on n.oid = pronamespace where nspname not in ('pg_catalog',
+            'information_schema', 'turn') and prosecdef
+        and has_function_privilege('turn_server', p.oid, 'execute')"), 0,
+        'no function with another\'s rights in another schema');
+    is($pg->value("select string_agg(nspname, ' ') from pg_namespace
+        where has_schema_privilege('turn_server', oid, 'create')"),
+        $pg->value("select case when current_setting('server_version_num')::int
+            < 150000 then 'public' end"), 'no schema to make things in');
+    is(try_as('turn_server', $_), 'denied', $_) for
+        'set role turn_admin', 'set role postgres',
+        'create schema mine', 'create role mine', 'create database mine',
+        'alter role turn_server superuser', 'grant turn_admin to turn_server',
+        "copy (select 1) to program 'true'", "copy (select 1) to '/tmp/x'",
+        "select pg_read_file('/etc/passwd')", "select lo_import('/etc/passwd')",
+        'select * from pg_authid', 'select * from pg_statistic',
+        'alter system set port = 1', 'checkpoint', 'set log_statement = none',
+        "set session_replication_role = replica",
+        'alter table turn.credential disable trigger all',
+        'drop view turn.turnusers_lt',
+        "comment on schema turn is 'mine'";
+    is(try_as('turn_server', "select count(*) from pg_stats
+        where schemaname = 'turn' and tablename not like '%turn%'"), 0,
+        'no statistics of users');
+};
+
 subtest 'nobody may call what is inside' => sub {
     for my $role (qw(stranger turn_server)) {
         my @may = grep { $pg->value('select has_function_privilege(?, ?,
