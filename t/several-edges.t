@@ -122,7 +122,6 @@ for my $name (sort keys %edge) {
 sub log_in { join ' ', map { $turn{$_}->allocate($_[0], $password{$_[0]}) }
     'one', 'two' }
 
-our $TODO = 'the plugin has no feed and no Redis yet';
 is(log_in('turnuser'), 'ok ok', 'a user gets in on both edges');
 ok(wait_until(sub { redis(@as, 'getrange', 'cms-edge:octavio.test turnuser', 0,
     9) =~ /^./ }), '... and goes to Redis');
@@ -132,6 +131,11 @@ ok(wait_until(sub { log_in('leaving') eq '401 401' }, 5),
     '... and is out on both once disabled');
 unlike($_->log_text, qr/$password/, 'no log has the database password')
     for values %turn;
+
+ok(wait_until(sub { (slurp("/run/$_/turn.json") // '')
+    =~ /"cache": .*"complete": true.*"feed": \{"state": "live"/s }),
+    "edge $_: turn.json says that memory is complete and the feed live")
+    for sort keys %edge;
 
 $redis->stop;
 is(log_in('turnuser'), 'ok ok', 'Redis away: known users get in');
