@@ -680,8 +680,8 @@ static void find(struct user_cache *c, const struct user_name *u,
     } else if ((s = user_table_find(&w.shard->absent, &w.place))) {
         read_slot(s, USER_ABSENT, r);
     }
-    if (s && used_s) {
-        s->used_s = used_s;
+    if (s && used_s && s->used_s != used_s) {
+        s->used_s = used_s; /* not each time: a clean cache line is shared */
     }
     if (s && used_s && r->state == USER_VALID) {
         queue_end(c, s, u);
