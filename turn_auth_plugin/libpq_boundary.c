@@ -23,7 +23,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -191,12 +190,13 @@ static int too_old(enum statement_kind kind, int64_t read_ms)
            age_ms >= settings.fresh_ttl_ms;
 }
 
-static int64_t unix_ms(void)
+/* Unix time, by the database's clock. */
+static int64_t unix_ms(struct store *st)
 {
-    struct timespec t;
+    struct store_standing s;
 
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    store_standing(st, monotonic_ms(), &s);
+    return s.unix_ms;
 }
 
 /* NULL: none is known, or what is known is too old to let anybody in. */
@@ -216,7 +216,7 @@ static PGresult *answer_user(struct store *st, const struct statement *s)
 {
     const struct user_name u = {s->values[1].p, s->values[1].len,
                                 s->values[0].p, s->values[0].len};
-    int64_t now_ms = unix_ms();
+    int64_t now_ms = unix_ms(st);
     struct rows *secrets =
         user_keys_wants_secrets(&u, now_ms) ? secrets_now(st) : NULL;
     uint8_t key[KEY_HANDLE_LEN];
@@ -241,12 +241,12 @@ static PGresult *answer_never_read(enum statement_kind kind)
     return PQmakeEmptyPGresult(NULL, PGRES_FATAL_ERROR);
 }
 
-static PGresult *answer_known(const struct statement *s,
+static PGresult *answer_known(struct store *st, const struct statement *s,
                               const struct rows *rows)
 {
     if (s->kind == STATEMENT_REALM_SECRETS) {
         return answer_secrets(rows, s->values[0].p, s->values[0].len,
-                              unix_ms());
+                              unix_ms(st));
     }
     return answer_rows(standing[s->kind].columns, standing[s->kind].names, rows,
                        standing[s->kind].filter_column,
@@ -260,7 +260,7 @@ static PGresult *answer_standing(struct store *st, const struct statement *s)
     struct rows *rows = store_table(
         st, (enum last_known_table)standing[s->kind].table, &read_ms);
     PGresult *res = rows && !too_old(s->kind, read_ms)
-                        ? answer_known(s, rows)
+                        ? answer_known(st, s, rows)
                         : answer_never_read(s->kind);
 
     rows_release(rows);

@@ -101,14 +101,22 @@ static enum figures_tier look_up(struct look_up *lu, const struct user_name *u,
     return FIGURES_MEMORY;
 }
 
-static enum figures_outcome outcome_of(const struct user_record *r)
+static void count(const struct user_record *r, enum figures_tier tier,
+                  int has_secret, int64_t microseconds)
 {
-    return r->state == USER_VALID    ? FIGURES_VALID
-           : r->state == USER_ABSENT ? FIGURES_REFUSED
-                                     : FIGURES_UNANSWERED;
+    enum figures_outcome outcome = r->state == USER_VALID ? FIGURES_VALID
+                                   : r->state == USER_ABSENT
+                                       ? FIGURES_REFUSED
+                                       : FIGURES_UNANSWERED;
+
+    if (has_secret && outcome != FIGURES_VALID) {
+        outcome = FIGURES_VALID;
+        tier = FIGURES_SECRET;
+    }
+    figures_look_up(outcome, tier, microseconds);
 }
 
-int look_up_user(struct look_up *lu, const struct user_name *u,
+int look_up_user(struct look_up *lu, const struct user_name *u, int has_secret,
                  uint8_t key[USER_KEY_LEN])
 {
     int64_t begun_us = monotonic_us();
@@ -119,7 +127,7 @@ int look_up_user(struct look_up *lu, const struct user_name *u,
     if (valid) {
         memcpy(key, r.key, USER_KEY_LEN);
     }
-    figures_look_up(outcome_of(&r), tier, monotonic_us() - begun_us);
+    count(&r, tier, has_secret, monotonic_us() - begun_us);
     explicit_bzero(&r, sizeof(r));
     return valid;
 }

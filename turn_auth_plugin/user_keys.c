@@ -91,7 +91,7 @@ void user_keys_get(const struct user_keys *k, const struct user_name *u,
     if (secrets && user_keys_wants_secrets(u, now_ms)) {
         count = keys_of_secrets(u, secrets, now_ms, keys);
     }
-    count += (unsigned)look_up_user(k->look_up, u, keys[count]);
+    count += (unsigned)look_up_user(k->look_up, u, count > 0, keys[count]);
     if (count > 0) {
         choose(k, u, (const key_handle_key *)keys, count, key);
     } else {
