@@ -21,6 +21,8 @@
 
 /* Shorter than this, an absence of Redis is not worth a line. */
 #define PATIENCE_MS 500
+/* The first connection may take so much longer. */
+#define FIRST_CONNECT_MS 1000
 #define KEY_FILE_CHECK_MS 1000
 
 /* The mark is renewed so often, and ends so long after the last time. */
@@ -68,6 +70,7 @@ struct redis_cache {
     void *owner;
     struct redis_link *link;
     struct outage outage;
+    char reason[REDIS_REPLY_TEXT + 1]; /* why it is not usable, or was not */
     struct seal_key_file keys;
     int64_t key_check_ms;
     int64_t confirmed_ms;
@@ -561,10 +564,11 @@ static void step_sweep(struct redis_cache *r, int64_t now_ms)
 
 /* ---- the link's events ---- */
 
-static void begin_outage(struct redis_cache *r, const char *reason)
+static void begin_outage(struct redis_cache *r)
 {
     figures_count(FIGURES_REDIS_OUTAGES, 1);
-    notice("Redis %s is away (%s); PostgreSQL is asked", r->s->redis, reason);
+    notice("Redis %s is away (%s); PostgreSQL is asked", r->s->redis,
+           r->reason);
 }
 
 static void link_up(void *owner)
@@ -585,8 +589,9 @@ static void link_down(void *owner, const char *reason)
     struct redis_cache *r = owner;
 
     figures_store_state(FIGURES_STORE_REDIS, FIGURES_STORE_AWAY);
+    snprintf(r->reason, sizeof(r->reason), "%s", reason);
     if (outage_failure(&r->outage, 0, monotonic_ms())) {
-        begin_outage(r, reason);
+        begin_outage(r);
     }
 }
 
@@ -595,6 +600,7 @@ static void link_silent(void *owner)
     struct redis_cache *r = owner;
 
     figures_store_state(FIGURES_STORE_REDIS, FIGURES_STORE_AWAY);
+    strcpy(r->reason, "no answer within redis_timeout");
     outage_failure(&r->outage, 0, monotonic_ms());
 }
 
@@ -654,9 +660,7 @@ static void check_key_file(struct redis_cache *r)
 static void step_clocks(struct redis_cache *r, int64_t now_ms)
 {
     if (outage_tick(&r->outage, now_ms)) {
-        begin_outage(r, redis_link_state(r->link) == REDIS_LINK_PROVING
-                            ? "no answer within redis_timeout"
-                            : "no connection yet");
+        begin_outage(r);
     }
     if (now_ms >= r->key_check_ms) {
         r->key_check_ms = now_ms + KEY_FILE_CHECK_MS;
@@ -729,7 +733,8 @@ struct redis_cache *redis_cache_create(const struct settings *s,
     *r = (struct redis_cache){
         .s = s, .users = users, .events = events, .owner = owner};
     r->unsealed_line_ms = -UNSEALED_LINE_MS;
-    outage_begin(&r->outage, PATIENCE_MS, monotonic_ms());
+    strcpy(r->reason, "no connection yet");
+    outage_begin(&r->outage, PATIENCE_MS, monotonic_ms() + FIRST_CONNECT_MS);
     /* Once in the life of a process: what was made stays when it fails. */
     if (make_link(r) != 0 || make_mark(r) != 0 ||
         seal_key_file_begin(&r->keys, s->seal_key_file, s->seal_keys.text,
