@@ -94,7 +94,8 @@ begin
             ('oauth_key', 'OAuth key', 'select kid from turn.oauth_key lists '
                 'them.', ''),
             ('admin_user', 'web administrator', 'select name from '
-                'turn.admin_user lists them.', '')) as v (name, noun, hint, level)
+                'turn.admin_user lists them.', ''))
+            as v (name, noun, hint, level)
     loop
         execute format('drop trigger if exists change_begins on turn.%I',
             silent.name);

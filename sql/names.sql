@@ -1,6 +1,12 @@
 -- What coturn accepts as realm, user name, password and key, and how the last
 -- is made of the others. Pure functions: no table is read here. Called by
 -- users.sql, peers.sql and coturn_views.sql; included by install.sql.
+--
+-- Names and passwords outside ASCII: coturn compares the UTF-8 bytes that a
+-- client sends, and the client sends what it was given (browsers) or brings it
+-- into a normal form first (SASLprep, RFC 8265). Both send the same if it is in
+-- normal form NFC already, as keyboards write it. Another form looks the same
+-- and is another name: it is refused. Letter case counts.
 
 -- A character that neither names nor realms may hold, in words; null if there
 -- is none. coturn refuses the first seven in every name it is sent.
@@ -27,9 +33,22 @@ begin
         limit 1);
 end $$;
 
+-- Is it written another way than in Unicode normal form NFC? (In a database of
+-- another encoding nothing else is possible.)
+create or replace function turn.other_normal_form(value text)
+returns boolean language plpgsql stable as $$
+begin
+    if octet_length(value) = length(value)
+        or getdatabaseencoding() <> 'UTF8'
+    then
+        return false;
+    end if;
+    return value is not nfc normalized;
+end $$;
+
 -- Why coturn, or cms-edge, refuses a realm; null if it is good.
 create or replace function turn.fault_in_realm(realm text)
-returns text language sql immutable as $$
+returns text language sql stable as $$
     select case
     when coalesce(realm, '') = '' then 'the realm is empty'
     when octet_length(realm) > 127 then format(
@@ -38,6 +57,8 @@ returns text language sql immutable as $$
     when turn.refused_character(realm) is not null then format(
         'realm "%s" contains %s, which coturn refuses',
         realm, turn.refused_character(realm))
+    when turn.other_normal_form(realm) then format(
+        'realm "%s" is not in Unicode normal form NFC', realm)
     end
 $$;
 
@@ -45,7 +66,7 @@ $$;
 -- that begins with `*` would mean "everybody" in coturn's command line
 -- interface; digits and a colon begin the names of time-limited users.
 create or replace function turn.fault_in_name(name text)
-returns text language sql immutable as $$
+returns text language sql stable as $$
     select case
     when coalesce(name, '') = '' then 'the user name is empty'
     when octet_length(name) > 512 then format(
@@ -54,6 +75,9 @@ returns text language sql immutable as $$
     when turn.refused_character(name) is not null then format(
         'user name "%s" contains %s, which coturn refuses',
         name, turn.refused_character(name))
+    when turn.other_normal_form(name) then format(
+        'user name "%s" is not in Unicode normal form NFC, '
+        'as clients send it', name)
     when lower(name) like '%union%' and lower(name) like '%select%' then
         format('user name "%s" contains "union" and "select", '
             'which coturn refuses', name)
@@ -68,7 +92,7 @@ $$;
 
 -- Why a password cannot be used; null if it is good. It is not quoted.
 create or replace function turn.fault_in_password(password text)
-returns text language sql immutable as $$
+returns text language sql stable as $$
     select case
     when coalesce(password, '') = '' then 'the password is empty'
     when octet_length(password) > 256 then format(
@@ -76,6 +100,8 @@ returns text language sql immutable as $$
         octet_length(password))
     when password ~ '[\u0001-\u001f\u007f]' then
         'the password contains a control character or line break'
+    when turn.other_normal_form(password) then
+        'the password is not in Unicode normal form NFC, as clients send it'
     end
 $$;
 

@@ -98,7 +98,7 @@ $$;
 -- Why coturn, or cms-edge, refuses the id of a time-limited user whose name
 -- this is; null if it is good.
 create or replace function turn.fault_in_issued(id text, name text)
-returns text language sql immutable as $$
+returns text language sql stable as $$
     select case
     when coalesce(id, '') = '' then 'the id is empty'
     when octet_length(name) > 512 then format(
@@ -107,6 +107,8 @@ returns text language sql immutable as $$
     when turn.refused_character(id) is not null then format(
         'id "%s" contains %s, which coturn refuses',
         id, turn.refused_character(id))
+    when turn.other_normal_form(id) then format(
+        'id "%s" is not in Unicode normal form NFC, as clients send it', id)
     when lower(id) like '%union%' and lower(id) like '%select%' then
         format('id "%s" contains "union" and "select", which coturn refuses',
             id)
@@ -260,4 +262,4 @@ at most 30 days and ends with the secret; ttl is the same in seconds. A role
 that may call this and nothing else sees no secret (sql/secrets.sql).
 Errors: 22023 an id that coturn refuses, no possible lifetime; P0002 the realm
 has no secret.
-  select * from turn.issue(''octavio.com'', ''guest-17'', interval ''2 hours'');';
+  select * from turn.issue(''octavio.com'', ''guest-17'', ''2 hours'');';

@@ -54,6 +54,7 @@ drop trigger if exists credential_changed on turn.credential;
 create trigger credential_changed before update on turn.credential
     for each row execute function turn.credential_changed();
 
+-- More users than one wants to see: turn.list_users.
 create or replace view turn.users with (security_barrier) as
 select realm, name,
     case
@@ -276,6 +277,32 @@ end $$;
 comment on function turn.remove_user is
 'Takes a TURN user away. Errors: P0002 no such user.
   select turn.remove_user(''octavio.com'', ''turnuser'');';
+
+create or replace function turn.list_users(
+    realm text, name_like text default '%', state text default null,
+    after text default '', most integer default 100)
+returns setof turn.users language plpgsql stable security definer
+set search_path = pg_catalog, turn, pg_temp as $$
+begin
+    perform turn.refuse(case when state not in
+            ('active', 'disabled', 'expired', 'not yet valid') then format(
+        'state "%s" is none of active, disabled, expired, not yet valid',
+        state) end);
+    return query
+    select u.* from turn.users u
+    where u.realm = list_users.realm and u.name > list_users.after
+        and (list_users.name_like = '%' or u.name like list_users.name_like)
+        and (list_users.state is null or u.state = list_users.state)
+    order by u.name
+    limit list_users.most;
+end $$;
+
+comment on function turn.list_users is
+'Lists users of a realm by name, at most 100 unless told; after is where the
+list before ended. name_like: with % and _ as in LIKE; state: as in turn.users.
+Errors: 22023 no such state.
+  select * from turn.list_users(''octavio.com'', ''guest-%'', ''expired'');
+  select * from turn.list_users(''octavio.com'', after => ''guest-99'');';
 
 -- ---- why a login fails ----
 

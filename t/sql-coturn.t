@@ -42,6 +42,12 @@ subtest 'users' => sub {
     my $name = 'g%s$(x);--:@' . 'n' x 400;
     $pg->value("select turn.add_user('octavio.test', ?, 'cisco')", $name);
     is($turn->allocate($name, 'cisco'), 'ok', 'an odd name as well');
+    $pg->psql(qq{select turn.add_user('octavio.test', 'm\xc3\xbcller',
+        'p\xc3\xa4ss')});
+    is($turn->allocate("m\xc3\xbcller", "p\xc3\xa4ss"), 'ok',
+        'one outside ASCII, in UTF-8');
+    is($turn->allocate("mu\xcc\x88ller", "p\xc3\xa4ss"), '401',
+        'its look-alike in another normal form is another name');
 };
 
 # 'ok' or '403' for a peer, once coturn has read the rules (every 5 s).

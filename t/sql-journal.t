@@ -17,8 +17,7 @@ my $realm = 'octavio.test';
 package Edge {
     sub new {
         my ($class, $pg) = @_;
-        my $self = bless {pg => $pg, dbh => $pg->new_dbh(user => 'turn_server')},
-            $class;
+        my $self = bless {dbh => $pg->new_dbh(user => 'turn_server')}, $class;
         $self->read('true');
         return $self;
     }
@@ -232,7 +231,8 @@ subtest 'edges are told to look' => sub {
         'a thousand');
     is($told->("select turn.allow_peer('$realm', '192.0.2.1')"),
         'turn_tables 1', 'a peer rule');
-    is($told->("select turn.add_secret('$realm')"), 'turn_tables 1', 'a secret');
+    is($told->("select turn.add_secret('$realm')"), 'turn_tables 1',
+        'a secret');
     is($told->("select turn.set_quota('$realm', total => 5)"), 'turn_tables 1',
         'a quota');
     is($told->("insert into turn.turn_origin_to_realm values ('o', 'r')"),

@@ -152,8 +152,8 @@ subtest 'nobody may call what is inside' => sub {
         'select has_function_privilege(?, ?, ?)', 'turn_admin', $_,
         'execute') } @functions;
     is_deeply([sort @may], [map { "turn.$_" } qw(add_secret add_user allow_peer
-        check_user deny_peer disable_user enable_user issue prune_audit
-        remove_peer remove_secret remove_user resync_edges rotate_secret set_key
+        check_user deny_peer disable_user enable_user issue list_users
+        prune_audit remove_peer remove_secret remove_user resync_edges rotate_secret set_key
         set_note set_password set_quota set_validity)],
         'turn_admin: what is there for people');
 };
@@ -235,8 +235,8 @@ subtest 'what people may use is explained' => sub {
     my @silent = map { $_->[0] } $pg->rows("select oid::regprocedure
         from pg_proc p where pronamespace = 'turn'::regnamespace
         and has_function_privilege('turn_admin', oid, 'execute')
-        and obj_description(oid, 'pg_proc') !~ (E'\\n  select ([*] from )?turn[.]'
-            || proname || '[(]')");
+        and obj_description(oid, 'pg_proc')
+            !~ (E'\\n  select ([*] from )?turn[.]' || proname || '[(]')");
     is_deeply(\@silent, [], 'every function shows a call in \df+');
     @silent = map { $_->[0] } $pg->rows("select relname from pg_class
         where relnamespace = 'turn'::regnamespace and relkind = 'r'

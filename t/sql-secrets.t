@@ -32,7 +32,8 @@ sub error {
 
 sub issue {
     return $webapp->selectrow_hashref('select *,
-        extract(epoch from expires)::bigint as unix from turn.issue(?, ?, ?)', undef, $realm, @_);
+        extract(epoch from expires)::bigint as unix from turn.issue(?, ?, ?)',
+        undef, $realm, @_);
 }
 
 sub password {

@@ -239,6 +239,40 @@ subtest 'names that coturn refuses are refused here, with the reason' => sub {
         $realm{$_}) for sort keys %realm;
 };
 
+subtest 'names and passwords outside ASCII are those that clients send' => sub {
+    my ($nfc, $nfd) = ("m\x{fc}ller", "mu\x{308}ller");
+    add($nfc, "p\x{e4}ss");
+    is(check($nfc, "p\x{e4}ss"), 'ok', 'in normal form NFC');
+    is(error('select turn.add_user(?, ?)', $realm, $nfd), "22023 user name "
+        . "\"$nfd\" is not in Unicode normal form NFC, as clients send it",
+        'another form of a name is refused');
+    is(error('select turn.add_user(?, ?, ?)', $realm, 'x', "pa\x{308}ss"),
+        '22023 the password is not in Unicode normal form NFC, as clients send '
+        . 'it', 'of a password, too');
+    is(error('select turn.issue(?, ?)', $realm, $nfd) =~ s/".*?"/.../r,
+        '22023 id ... is not in Unicode normal form NFC, as clients send it',
+        'and of an id') if value('select turn.add_secret(?)', $realm);
+    like(check($nfd, 'x'), qr/not in Unicode normal form NFC/,
+        'check_user says so');
+    is(error('select turn.add_user(?, ?)', $realm, $_), '', "taken: $_")
+        for "\x{fb01}n", "\x{5f20}\x{4e09}", "M\x{dc}LLER";
+};
+
+subtest 'users are listed by name' => sub {
+    value('select turn.add_user(?, ?)', 'list.test', $_) for map { "g$_" } 1..5;
+    value("select turn.disable_user('list.test', 'g3')");
+    my $list = sub { join ' ', map { $_->[0] } @{$admin->selectall_arrayref(
+        "select name from turn.list_users('list.test'$_[0])")} };
+    is($list->(''), 'g1 g2 g3 g4 g5', 'all');
+    is($list->(', most => 2'), 'g1 g2', 'some');
+    is($list->(", most => 2, after => 'g2'"), 'g3 g4', 'the next');
+    is($list->(", '%4'"), 'g4', 'by pattern');
+    is($list->(", state => 'disabled'"), 'g3', 'by state');
+    is(error("select turn.list_users('list.test', state => 'x')"),
+        '22023 state "x" is none of active, disabled, expired, not yet valid',
+        'no such state');
+};
+
 subtest 'names that coturn takes are taken' => sub {
     for my $name ('x' x 512, 'ü' x 256, 'guest@octavio.test', '%s%s%n',
         '$1', ';--', 'a:1', 'select', 'union', 'x*', '17x:y', '日本')
