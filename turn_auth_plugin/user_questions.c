@@ -71,8 +71,8 @@ struct user_questions {
 
 static const char *meanwhile(const struct user_questions *q)
 {
-    if (atomic_load(&q->redis_usable)) {
-        return "users are answered from memory and Redis";
+    if (q->redis && redis_cache_usable(q->redis)) {
+        return "known users are answered from memory and Redis";
     }
     if (user_cache_count(q->o.users, USER_VALID) == 0) {
         return "no user is known yet: nobody can log in";
@@ -215,14 +215,10 @@ static void read_answer(struct user_questions *q, int64_t asked_ms,
     }
 }
 
-/*
- * All but names that never were: anyone may ask for as many of those as there
- * are.
- */
 static void put_into_redis(struct user_questions *q, const struct user_name *u,
                            const struct user_record *r)
 {
-    if (q->redis && (r->state == USER_VALID || r->version.number)) {
+    if (q->redis) {
         redis_cache_put(q->redis, u, r);
     }
 }
