@@ -1,73 +1,20 @@
 /*
  * The cache of users: shards, each with a lock and two tables (users with a
- * key, absent names), and beside them what makes absence final; see
- * user_cache.h.
+ * key, absent names); see user_cache.h. Finding and storing are here, the rest
+ * in the files that user_cache_inside.h names.
  */
 
 #define _GNU_SOURCE
-#include "user_cache.h"
+#include "user_cache_inside.h"
 
-#include "census.h"
-#include "name_hash.h"
-#include "realm_numbers.h"
-#include "user_table.h"
-
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define USERS_PER_SHARD 2048
 #define MAX_SHARDS 1024
 #define FEWEST_ABSENT 64
-#define GUARDS 65536
 
 _Static_assert(USER_TABLE_KEY == USER_KEY_LEN, "one key");
-
-struct shard {
-    _Alignas(64) pthread_mutex_t lock;
-    struct user_table valid; /* under lock, like absent */
-    struct user_table absent;
-};
-
-/* "The writer" is the store thread, which alone stores. */
-struct user_cache {
-    struct name_hash_key hash_key;
-    struct realm_numbers realms; /* the writer adds */
-    size_t capacity;
-    size_t absent_capacity;
-    atomic_size_t valid_count; /* the writer changes them */
-    atomic_size_t absent_count;
-    struct expiry_queue *expiries;
-
-    atomic_int tracked;  /* a resync has ended, and no gap since */
-    atomic_int complete; /* and nobody was left out */
-    pthread_mutex_t census_lock;
-    struct census *census;      /* under census_lock; NULL: all are held */
-    struct census *next_census; /* the same, of the resync under way */
-    struct census *pushed_out;  /* the same: who was logged in, with key */
-
-    int resyncing; /* the writer's, like the rest up to resync */
-    int left_out;  /* somebody was, in the resync under way */
-    int64_t begin_ms;
-    uint32_t resync; /* how many began */
-
-    atomic_uint guard_of_all;
-    atomic_uint guards[GUARDS];
-    unsigned shard_bits;
-    struct shard *shards;
-};
-
-/* Who says so: decides what counts as newer, and who gives way. */
-enum source { ANSWER, FEED, SNAPSHOT };
-
-/* A user name as the cache wants it. */
-struct where {
-    uint64_t hash;
-    struct shard *shard;
-    struct user_place place; /* its realm is 0 where it cannot be held */
-    const struct user_name *u;
-};
 
 int user_version_compare(struct user_version a, struct user_version b)
 {
@@ -84,13 +31,8 @@ static struct shard *shard_of(struct user_cache *c, uint64_t hash)
     return &c->shards[c->shard_bits ? hash >> (64 - c->shard_bits) : 0];
 }
 
-static size_t shard_count(const struct user_cache *c)
-{
-    return (size_t)1 << c->shard_bits;
-}
-
-static void locate(struct user_cache *c, const struct user_name *u, int add,
-                   struct where *w)
+void user_cache_locate(struct user_cache *c, const struct user_name *u, int add,
+                       struct where *w)
 {
     uint64_t realm = name_hash(&c->hash_key, 0, u->realm, u->realm_len);
     unsigned number = 0;
@@ -125,21 +67,6 @@ static uint64_t until_ms(const struct user_record *r)
         return (uint64_t)USER_TABLE_MAX_MS;
     }
     return (uint64_t)fit_ms(r->valid_until_ms, 0, USER_TABLE_MAX_MS);
-}
-
-static int has_end(const struct user_slot *s)
-{
-    return s->valid_until_ms < (uint64_t)USER_TABLE_MAX_MS;
-}
-
-static struct user_version version_of(const struct user_slot *s)
-{
-    return (struct user_version){s->epoch, s->number};
-}
-
-static int is_known(struct user_version v)
-{
-    return v.epoch || v.number;
 }
 
 static uint32_t seconds(int64_t now_ms)
@@ -199,232 +126,6 @@ static void write_slot(struct user_cache *c, struct user_slot *s,
     memcpy(s->key, r->key, USER_KEY_LEN);
 }
 
-/* ---- who is not in memory: the censuses ---- */
-
-/* Its hash with the key: tells whether somebody pushed out has a new one. */
-static uint64_t hash_with_key(struct user_cache *c, uint64_t hash,
-                              const uint8_t *key)
-{
-    return name_hash(&c->hash_key, ~hash, key, USER_KEY_LEN);
-}
-
-static uint64_t slot_hash(struct user_cache *c, const struct user_slot *s)
-{
-    return name_hash(&c->hash_key, realm_of(&c->realms, s->realm)->hash,
-                     user_slot_name(s), s->name_len);
-}
-
-static void lose_census(struct user_cache *c)
-{
-    atomic_store(&c->complete, 0);
-    atomic_store(&c->tracked, 0);
-    c->left_out = 1;
-    census_destroy(c->census);
-    census_destroy(c->next_census);
-    c->census = c->next_census = NULL;
-}
-
-static int count_table(struct user_cache *c, struct census *census,
-                       const struct user_table *t, int all)
-{
-    int fits = 1;
-
-    for (size_t i = 0; i < t->size && fits; i++) {
-        const struct user_slot *s = &t->slots[i];
-
-        if (s->realm && (all || has_end(s))) {
-            fits = census_add(census, slot_hash(c, s));
-        }
-    }
-    return fits;
-}
-
-/* All that are held; of the absent those that will be valid some day. */
-static struct census *count_held(struct user_cache *c)
-{
-    struct census *census = census_create(2 * c->capacity);
-    int fits = census != NULL;
-
-    for (size_t i = 0; i < shard_count(c) && fits; i++) {
-        struct shard *sh = &c->shards[i];
-
-        pthread_mutex_lock(&sh->lock);
-        fits = count_table(c, census, &sh->valid, 1) &&
-               count_table(c, census, &sh->absent, 0);
-        pthread_mutex_unlock(&sh->lock);
-    }
-    if (!fits) {
-        census_destroy(census);
-        return NULL;
-    }
-    return census;
-}
-
-/*
- * From now on not every user is held; the writer calls it before one gives way,
- * so that whoever is not found is in the census.
- */
-static void begin_census(struct user_cache *c)
-{
-    struct census **place = c->resyncing ? &c->next_census : &c->census;
-    struct census *census;
-
-    if (!c->resyncing && !atomic_load(&c->tracked)) {
-        return;
-    }
-    c->left_out = 1;
-    if (!*place) {
-        census = count_held(c);
-        pthread_mutex_lock(&c->census_lock);
-        *place = census;
-        if (!census) {
-            lose_census(c);
-        }
-        pthread_mutex_unlock(&c->census_lock);
-    }
-    atomic_store(&c->complete, 0);
-}
-
-/* This user exists, or will. */
-static void add_to_census(struct user_cache *c, uint64_t hash)
-{
-    if (!c->census && !c->next_census) {
-        return; /* the writer's to read: it alone sets them */
-    }
-    pthread_mutex_lock(&c->census_lock);
-    if ((c->census && !census_add(c->census, hash)) ||
-        (c->next_census && !census_add(c->next_census, hash))) {
-        lose_census(c);
-    }
-    pthread_mutex_unlock(&c->census_lock);
-}
-
-static void note_pushed_out(struct user_cache *c, const struct user_slot *s)
-{
-    uint64_t hash = slot_hash(c, s);
-
-    pthread_mutex_lock(&c->census_lock);
-    if (!c->pushed_out) {
-        c->pushed_out = census_create(c->capacity / 4);
-    }
-    if (c->pushed_out) {
-        census_add(c->pushed_out, hash);
-        census_add(c->pushed_out, hash_with_key(c, hash, s->key));
-    }
-    pthread_mutex_unlock(&c->census_lock);
-}
-
-static int was_pushed_out(struct user_cache *c, uint64_t hash)
-{
-    return c->pushed_out && census_has(c->pushed_out, hash);
-}
-
-/* Who logged in once and is not held: its relays end all the same. */
-static void queue_unheld_end(struct user_cache *c, const struct user_name *u,
-                             const struct user_record *r)
-{
-    if (r->valid_until_ms < USER_TABLE_MAX_MS) {
-        expiry_queue_add(c->expiries, r->valid_until_ms, EXPIRY_ENDS, u);
-    }
-}
-
-/* Somebody who is not remembered: logged in once, and with another key? */
-static int revokes_pushed_out(struct user_cache *c, uint64_t hash,
-                              const struct user_record *r)
-{
-    return was_pushed_out(c, hash) &&
-           (r->state != USER_VALID ||
-            !census_has(c->pushed_out, hash_with_key(c, hash, r->key)));
-}
-
-/* ---- who gives way; the shard's lock is held ---- */
-
-static uint64_t rank_used(const struct user_slot *s, uint32_t resync)
-{
-    (void)resync;
-    return s->used_s;
-}
-
-static uint64_t rank_unused(const struct user_slot *s, uint32_t resync)
-{
-    (void)resync;
-    return s->used_s ? UINT64_MAX : 0;
-}
-
-static uint64_t rank_unused_not_given(const struct user_slot *s,
-                                      uint32_t resync)
-{
-    return s->used_s || s->resync == resync ? UINT64_MAX : 0;
-}
-
-static uint64_t rank_never_were(const struct user_slot *s, uint32_t resync)
-{
-    (void)resync;
-    return has_end(s) || is_known(version_of(s)) ? UINT64_MAX : s->used_s;
-}
-
-static uint64_t rank_absent(const struct user_slot *s, uint32_t resync)
-{
-    (void)resync;
-    return has_end(s) ? UINT64_MAX
-                      : (uint64_t)is_known(version_of(s)) << 32 | s->used_s;
-}
-
-static void remove_valid(struct user_cache *c, struct shard *sh,
-                         struct user_slot *s)
-{
-    user_table_remove(&sh->valid, s);
-    atomic_fetch_sub(&c->valid_count, 1);
-}
-
-static void remove_absent(struct user_cache *c, struct shard *sh,
-                          struct user_slot *s)
-{
-    user_table_remove(&sh->absent, s);
-    atomic_fetch_sub(&c->absent_count, 1);
-}
-
-/* A login finds room always; a shard without users may make it one too many. */
-static int room_for_user(struct user_cache *c, struct shard *sh,
-                         enum source source)
-{
-    struct user_slot *s;
-
-    if (atomic_load(&c->valid_count) < c->capacity) {
-        return 1;
-    }
-    s = user_table_least(&sh->valid,
-                         source == ANSWER ? rank_used
-                         : source == FEED ? rank_unused
-                                          : rank_unused_not_given,
-                         c->resync);
-    if (!s) {
-        return source == ANSWER;
-    }
-    if (s->used_s) {
-        note_pushed_out(c, s);
-    }
-    remove_valid(c, sh, s);
-    return 1;
-}
-
-static int room_for_absent(struct user_cache *c, struct shard *sh,
-                           const struct user_record *r)
-{
-    int never_was = !is_known(r->version);
-    struct user_slot *s;
-
-    if (atomic_load(&c->absent_count) < c->absent_capacity) {
-        return 1;
-    }
-    s = user_table_least(&sh->absent, never_was ? rank_never_were : rank_absent,
-                         0);
-    if (s) {
-        remove_absent(c, sh, s);
-    }
-    return s || sh->absent.count == 0;
-}
-
 /* ---- storing; the shard's lock is held ---- */
 
 static struct user_slot *add_valid(struct user_cache *c, const struct where *w,
@@ -432,7 +133,7 @@ static struct user_slot *add_valid(struct user_cache *c, const struct where *w,
 {
     struct user_slot *s = NULL;
 
-    if (w->place.realm && room_for_user(c, w->shard, source)) {
+    if (w->place.realm && user_cache_room_for_user(c, w->shard, source)) {
         s = user_table_add(&w->shard->valid, &w->place);
     }
     if (s) {
@@ -446,13 +147,22 @@ static struct user_slot *add_absent(struct user_cache *c, const struct where *w,
 {
     struct user_slot *s = NULL;
 
-    if (w->place.realm && room_for_absent(c, w->shard, r)) {
+    if (w->place.realm && user_cache_room_for_absent(c, w->shard, r)) {
         s = user_table_add(&w->shard->absent, &w->place);
     }
     if (s) {
         atomic_fetch_add(&c->absent_count, 1);
     }
     return s;
+}
+
+/* Who logged in once and is not held: its relays end all the same. */
+static void queue_unheld_end(struct user_cache *c, const struct user_name *u,
+                             const struct user_record *r)
+{
+    if (r->valid_until_ms < USER_TABLE_MAX_MS) {
+        expiry_queue_add(c->expiries, r->valid_until_ms, EXPIRY_ENDS, u);
+    }
 }
 
 /* What was found and what became of it. */
@@ -478,7 +188,7 @@ static void set_valid(struct user_cache *c, const struct where *w,
     }
     absent = user_table_find(&w->shard->absent, &w->place);
     if (absent) {
-        remove_absent(c, w->shard, absent);
+        user_cache_remove_absent(c, w->shard, absent);
     }
     o->held = s != NULL;
     if (s) {
@@ -498,7 +208,7 @@ static void set_absent(struct user_cache *c, const struct where *w,
 
     if (s) {
         o->revoked = s->used_s != 0;
-        remove_valid(c, w->shard, s);
+        user_cache_remove_valid(c, w->shard, s);
     }
     s = user_table_find(&w->shard->absent, &w->place);
     if (!s) {
@@ -524,7 +234,7 @@ static void store_in_shard(struct user_cache *c, const struct where *w,
     if (!o->newer) {
         return;
     }
-    if (!s && revokes_pushed_out(c, w->hash, r)) {
+    if (!s && user_cache_revokes_pushed_out(c, w->hash, r)) {
         o->revoked = 1;
     }
     if (r->state == USER_VALID) {
@@ -548,9 +258,10 @@ static int needs_room(struct user_cache *c, const struct where *w)
     return !held;
 }
 
-static enum user_stored store(struct user_cache *c, const struct user_name *u,
-                              enum source source, int64_t now_ms,
-                              const struct user_record *r)
+enum user_stored user_cache_store_as(struct user_cache *c,
+                                     const struct user_name *u,
+                                     enum source source, int64_t now_ms,
+                                     const struct user_record *r)
 {
     int will_be =
         r->state == USER_VALID || until_ms(r) < (uint64_t)USER_TABLE_MAX_MS;
@@ -560,9 +271,9 @@ static enum user_stored store(struct user_cache *c, const struct user_name *u,
     if (r->state == USER_UNKNOWN) {
         return USER_NOT_STORED;
     }
-    locate(c, u, 1, &w);
+    user_cache_locate(c, u, 1, &w);
     if (source != SNAPSHOT && r->state == USER_VALID && needs_room(c, &w)) {
-        begin_census(c);
+        user_cache_begin_census(c);
     }
     pthread_mutex_lock(&w.shard->lock);
     store_in_shard(c, &w, source, now_ms, r, &o);
@@ -571,12 +282,13 @@ static enum user_stored store(struct user_cache *c, const struct user_name *u,
         return USER_NOT_STORED;
     }
     if (will_be && !o.held) {
-        begin_census(c);
+        user_cache_begin_census(c);
     }
     if (will_be) {
-        add_to_census(c, w.hash);
+        user_cache_add_to_census(c, w.hash);
     }
-    if (r->state == USER_VALID && !o.held && was_pushed_out(c, w.hash)) {
+    if (r->state == USER_VALID && !o.held &&
+        user_cache_was_pushed_out(c, w.hash)) {
         queue_unheld_end(c, u, r);
     }
     /* Of a name that cannot be held, nobody knows who logged in. */
@@ -595,7 +307,7 @@ static void init_locks(struct user_cache *c)
 
     pthread_mutexattr_init(&awake);
     pthread_mutexattr_settype(&awake, PTHREAD_MUTEX_ADAPTIVE_NP);
-    for (size_t i = 0; i < shard_count(c); i++) {
+    for (size_t i = 0; i < user_cache_shards(c); i++) {
         pthread_mutex_init(&c->shards[i].lock, &awake);
     }
     pthread_mutex_init(&c->census_lock, &awake);
@@ -606,15 +318,15 @@ static int make_parts(struct user_cache *c)
 {
     size_t wanted = c->capacity / USERS_PER_SHARD;
 
-    while (shard_count(c) < wanted && shard_count(c) < MAX_SHARDS) {
+    while (user_cache_shards(c) < wanted && user_cache_shards(c) < MAX_SHARDS) {
         c->shard_bits++;
     }
-    c->shards = aligned_alloc(64, shard_count(c) * sizeof(*c->shards));
+    c->shards = aligned_alloc(64, user_cache_shards(c) * sizeof(*c->shards));
     c->expiries = expiry_queue_create(c->capacity);
     if (!c->shards || !c->expiries) {
         return 0;
     }
-    memset(c->shards, 0, shard_count(c) * sizeof(*c->shards));
+    memset(c->shards, 0, user_cache_shards(c) * sizeof(*c->shards));
     init_locks(c);
     return 1;
 }
@@ -641,16 +353,14 @@ struct user_cache *user_cache_create(size_t capacity)
 
 void user_cache_destroy(struct user_cache *c)
 {
-    for (size_t i = 0; i < shard_count(c); i++) {
+    for (size_t i = 0; i < user_cache_shards(c); i++) {
         user_table_end(&c->shards[i].valid);
         user_table_end(&c->shards[i].absent);
         pthread_mutex_destroy(&c->shards[i].lock);
     }
     free(c->shards);
     expiry_queue_destroy(c->expiries);
-    census_destroy(c->census);
-    census_destroy(c->next_census);
-    census_destroy(c->pushed_out);
+    user_cache_end_censuses(c);
     pthread_mutex_destroy(&c->census_lock);
     free(c);
 }
@@ -669,7 +379,7 @@ static void find(struct user_cache *c, const struct user_name *u,
     struct where w;
 
     memset(r, 0, sizeof(*r));
-    locate(c, u, 0, &w);
+    user_cache_locate(c, u, 0, &w);
     if (!w.place.realm) {
         return;
     }
@@ -713,7 +423,7 @@ uint64_t user_cache_guard(struct user_cache *c, const struct user_name *u)
 {
     struct where w;
 
-    locate(c, u, 0, &w);
+    user_cache_locate(c, u, 0, &w);
     return guard_of(c, w.hash);
 }
 
@@ -724,7 +434,7 @@ enum user_stored user_cache_store(struct user_cache *c,
     if (guard != user_cache_guard(c, u)) {
         return USER_GUARDED;
     }
-    return store(c, u, ANSWER, now_ms, r);
+    return user_cache_store_as(c, u, ANSWER, now_ms, r);
 }
 
 enum user_stored user_cache_change(struct user_cache *c,
@@ -733,47 +443,15 @@ enum user_stored user_cache_change(struct user_cache *c,
 {
     struct where w;
 
-    locate(c, u, 0, &w);
+    user_cache_locate(c, u, 0, &w);
     atomic_fetch_add(&c->guards[w.hash % GUARDS], 1);
-    return store(c, u, FEED, now_ms, r);
+    return user_cache_store_as(c, u, FEED, now_ms, r);
 }
 
-/* ---- reading all users ---- */
+/* ---- one after the other ---- */
 
-static void drop_next_census(struct user_cache *c)
-{
-    pthread_mutex_lock(&c->census_lock);
-    census_destroy(c->next_census);
-    c->next_census = NULL;
-    pthread_mutex_unlock(&c->census_lock);
-}
-
-void user_cache_begin_resync(struct user_cache *c, int64_t begin_ms)
-{
-    user_cache_lose_track(c);
-    drop_next_census(c);
-    atomic_fetch_add(&c->guard_of_all, 1);
-    c->resyncing = 1;
-    c->left_out = 0;
-    c->begin_ms = begin_ms;
-    c->resync++;
-}
-
-enum user_stored user_cache_resync(struct user_cache *c,
-                                   const struct user_name *u,
-                                   const struct user_record *r)
-{
-    return store(c, u, SNAPSHOT, r->read_ms, r);
-}
-
-/* Keeps the name of one who is to be swept, and was logged in. */
-struct swept {
-    struct user_name name;
-    char bytes[USER_REALM_MAX + USER_NAME_MAX + 2];
-};
-
-static void copy_name(struct user_cache *c, const struct user_slot *s,
-                      char *buffer, struct user_name *u)
+void user_cache_copy_name(struct user_cache *c, const struct user_slot *s,
+                          char *buffer, struct user_name *u)
 {
     const struct realm_entry *realm = realm_of(&c->realms, s->realm);
     char *name = buffer + realm->len + 1;
@@ -783,121 +461,6 @@ static void copy_name(struct user_cache *c, const struct user_slot *s,
     name[s->name_len] = '\0';
     *u = (struct user_name){buffer, realm->len, name, s->name_len};
 }
-
-/* From slot *i on, up to one that was logged in: then 1, and it is in *gone. */
-static int sweep_valid(struct user_cache *c, struct shard *sh, size_t *i,
-                       struct swept *gone)
-{
-    int found = 0;
-
-    pthread_mutex_lock(&sh->lock);
-    while (*i < sh->valid.size && !found) {
-        struct user_slot *s = &sh->valid.slots[*i];
-
-        if (!s->realm || s->resync == c->resync) {
-            ++*i;
-            continue;
-        }
-        if (s->used_s) {
-            copy_name(c, s, gone->bytes, &gone->name);
-            found = 1;
-        }
-        remove_valid(c, sh, s);
-    }
-    pthread_mutex_unlock(&sh->lock);
-    return found;
-}
-
-static void sweep_absent(struct user_cache *c, struct shard *sh)
-{
-    size_t i = 0;
-
-    pthread_mutex_lock(&sh->lock);
-    while (i < sh->absent.size) {
-        struct user_slot *s = &sh->absent.slots[i];
-
-        if (!s->realm || s->resync == c->resync) {
-            i++;
-        } else {
-            remove_absent(c, sh, s);
-        }
-    }
-    pthread_mutex_unlock(&sh->lock);
-}
-
-static void sweep(struct user_cache *c,
-                  void (*revoked)(void *owner, const struct user_name *u),
-                  void *owner)
-{
-    struct swept gone;
-    size_t slot;
-
-    for (size_t i = 0; i < shard_count(c); i++) {
-        slot = 0;
-        while (sweep_valid(c, &c->shards[i], &slot, &gone)) {
-            revoked(owner, &gone.name);
-        }
-        sweep_absent(c, &c->shards[i]);
-    }
-}
-
-int user_cache_end_resync(struct user_cache *c,
-                          void (*revoked)(void *owner,
-                                          const struct user_name *u),
-                          void *owner)
-{
-    sweep(c, revoked, owner);
-    c->resyncing = 0;
-    pthread_mutex_lock(&c->census_lock);
-    census_destroy(c->census);
-    c->census = c->next_census;
-    c->next_census = NULL;
-    pthread_mutex_unlock(&c->census_lock);
-    atomic_store(&c->tracked, !c->left_out || c->census);
-    atomic_store(&c->complete, !c->left_out);
-    return !c->left_out;
-}
-
-void user_cache_break_resync(struct user_cache *c)
-{
-    c->resyncing = 0;
-    drop_next_census(c);
-}
-
-/* ---- what is known of the others ---- */
-
-int user_cache_complete(struct user_cache *c)
-{
-    return atomic_load(&c->complete);
-}
-
-enum user_chance user_cache_chance(struct user_cache *c,
-                                   const struct user_name *u)
-{
-    int tracked = atomic_load(&c->tracked), known, counted;
-    struct where w;
-
-    if (tracked && atomic_load(&c->complete)) {
-        return USER_CHANCE_NONE;
-    }
-    locate(c, u, 0, &w);
-    pthread_mutex_lock(&c->census_lock);
-    counted = c->census != NULL;
-    known = counted && census_has(c->census, w.hash);
-    pthread_mutex_unlock(&c->census_lock);
-    if (known) {
-        return USER_CHANCE_GOOD;
-    }
-    return tracked && counted ? USER_CHANCE_NONE : USER_CHANCE_UNKNOWN;
-}
-
-void user_cache_lose_track(struct user_cache *c)
-{
-    atomic_store(&c->complete, 0);
-    atomic_store(&c->tracked, 0);
-}
-
-/* ---- one after the other ---- */
 
 /* The next from *slot on that is to be told; 0: none is left in this table. */
 static int next_in(struct user_cache *c, struct shard *sh,
@@ -912,7 +475,7 @@ static int next_in(struct user_cache *c, struct shard *sh,
         struct user_slot *s = &t->slots[*slot];
 
         if (s->realm && (state == USER_VALID || is_known(version_of(s)))) {
-            copy_name(c, s, buffer, u);
+            user_cache_copy_name(c, s, buffer, u);
             read_slot(s, state, r);
             found = 1;
         }
@@ -928,7 +491,7 @@ int user_cache_next(struct user_cache *c, uint64_t *cursor, char *buffer,
     uint64_t table = *cursor >> 32;
     size_t slot = (uint32_t)*cursor;
 
-    for (; table < 2 * shard_count(c); table++, slot = 0) {
+    for (; table < 2 * user_cache_shards(c); table++, slot = 0) {
         if (next_in(c, &c->shards[table / 2],
                     table % 2 ? USER_ABSENT : USER_VALID, &slot, buffer, u,
                     r)) {
@@ -948,24 +511,12 @@ size_t user_cache_count(struct user_cache *c, enum user_state state)
                                            : &c->absent_count);
 }
 
-static size_t census_total(struct user_cache *c)
-{
-    size_t n = 0;
-
-    pthread_mutex_lock(&c->census_lock);
-    n += c->census ? census_bytes(c->census) : 0;
-    n += c->next_census ? census_bytes(c->next_census) : 0;
-    n += c->pushed_out ? census_bytes(c->pushed_out) : 0;
-    pthread_mutex_unlock(&c->census_lock);
-    return n;
-}
-
 size_t user_cache_bytes(struct user_cache *c)
 {
-    size_t n = sizeof(*c) + shard_count(c) * sizeof(struct shard) +
-               expiry_queue_bytes(c->expiries) + census_total(c);
+    size_t n = sizeof(*c) + user_cache_shards(c) * sizeof(struct shard) +
+               expiry_queue_bytes(c->expiries) + user_cache_census_bytes(c);
 
-    for (size_t i = 0; i < shard_count(c); i++) {
+    for (size_t i = 0; i < user_cache_shards(c); i++) {
         pthread_mutex_lock(&c->shards[i].lock);
         n += user_table_bytes(&c->shards[i].valid) +
              user_table_bytes(&c->shards[i].absent);
