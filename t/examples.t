@@ -90,6 +90,7 @@ my ($install, $cli, $database, $start, $turn_user)
 {
     my ($status, $said) = commands("set -e\n$cli");
     is($status, 0, "README: a password for coturn's CLI") or diag($said);
+    Edge::Examples::cli_on();
     my @others = grep { -e && (stat)[2] & 06 }
         '/etc/cms-edge/cli-password', "$Edge::Netns::dir/installed/etc/turnserver.conf";
     is("@others", '', '... which others cannot read');

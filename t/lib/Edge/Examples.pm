@@ -70,6 +70,14 @@ sub cli_password {
     $hashed =~ /^\$5\$/ or croak "turnadmin -P: $hashed";
     spew('/etc/turnserver.conf', slurp('/etc/turnserver.conf')
             . "cli-password=$hashed", 0640);
+    cli_on();
+}
+
+# What turnserver.conf says about a coturn whose CLI is off by default.
+sub cli_on {
+    my $turnserver = $ENV{TURNSERVER} // '/usr/bin/turnserver';
+    return if qx($turnserver --help 2>&1) !~ /^ --cli\s/m;
+    spew('/etc/turnserver.conf', slurp('/etc/turnserver.conf') . "cli\n", 0640);
 }
 
 # Where install() has put a file of conf-examples/.
