@@ -40,6 +40,58 @@ refuses("fresh_ttl = 2h\nstale_ttl = 1h\n", 2, 'stale_ttl is shorter than '
     . 'fresh_ttl, expected 0 or at least fresh_ttl');
 refuses("nonsense", 1, 'this is no setting, expected key = value');
 
+refuses("cache_size = 500\ncli = 192.0.2.1:5766\n", 2, 'cli is '
+    . "'192.0.2.1:5766', expected 127.0.0.1:port or another loopback address "
+    . 'or none');
+refuses("redis = redis.octavio.test:6379\n", 1, 'redis is set without '
+    . 'seal_key_file, expected both: what goes to Redis is sealed');
+
+# ---- files with secrets ----
+
+my $secret = "$Edge::Netns::dir/secret.txt";
+my $cli = "cli = 127.0.0.1:5766\ncli_password_file = $secret\n";
+
+sub refuses_secret {
+    my ($content, $mode, $message) = @_;
+    unlink $secret;
+    spew($secret, $content, $mode) if defined $content;
+    refuses($cli, 2, "cli_password_file $secret $message");
+}
+
+refuses_secret(undef, 0, 'cannot be read (No such file or directory), expected '
+    . 'a file that turnserver may read');
+refuses_secret("secret\n", 0644, 'may be read by others (mode 0644), expected '
+    . "mode 0640: chmod o= $secret");
+refuses_secret("secret\n", 0602, 'may be written by others (mode 0602), expected '
+    . "mode 0600: chmod o= $secret");
+refuses_secret('', 0600, 'is empty, expected a secret in it');
+refuses_secret("\nsecret\n", 0600, 'has 0 bytes in its first line, expected a '
+    . 'password of 1 to 511 bytes there');
+refuses_secret('x' x 512, 0600, 'has 512 bytes in its first line, expected a '
+    . 'password of 1 to 511 bytes there');
+refuses_secret('x' x 16384, 0600, 'is too long, expected less than 16384 bytes');
+unlink $secret;
+mkdir $secret;
+refuses($cli, 2, "cli_password_file $secret is no regular file, expected one");
+rmdir $secret;
+system('mkfifo', '-m', '600', $secret);
+refuses($cli, 2, "cli_password_file $secret is no regular file, expected one");
+unlink $secret;
+for my $key ('redis_password_file', 'seal_key_file') {
+    spew($secret, 'ab' x 32 . "\n", 0604);
+    refuses("$key = $secret\n", 1, "$key $secret may be read by others (mode "
+        . "0604), expected mode 0600: chmod o= $secret");
+}
+chmod 0640, $secret;
+{
+    my $turn = Edge::Coturn->start(name => 'secret', plugin => 1,
+        users => {guest => 'right'}, settings => $cli);
+    is($turn->allocate('guest', 'right'), 'ok', 'a file of mode 0640 is good');
+    $turn->stop;
+}
+
+# ---- where the settings are ----
+
 my ($status, $log) = ended(env => {TURN_AUTH_CONF => '/nowhere/turn.conf'});
 ok($status, 'the file that $TURN_AUTH_CONF names must be there');
 is($log, 'turn_auth_plugin: /nowhere/turn.conf: No such file or directory, '
