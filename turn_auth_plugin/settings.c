@@ -54,19 +54,25 @@ static const struct setting {
     {"cache_size", COUNT, AT(cache_size), 1000000, 100, 100000000,
      "100 to 100000000", NULL, 0},
     /*
-     * A key is used this long without asking the database again: how late a
-     * changed password or a removed user may be noticed.
+     * A key is used this long without asking the database again. Where there is
+     * a change feed (turn.user_change, on a primary), it confirms all keys, and
+     * changes are known at once; elsewhere this is how late a changed password
+     * or a removed user may be noticed.
      */
     {"fresh_ttl", TIME, AT(fresh_ttl_ms), 60 * SECOND, 100 * MS, 1 * DAY,
      "100ms to 1d", NULL, 0},
     /*
      * How long a key is good for when the database cannot be asked, counted
-     * from when it was last read. 0: it is not; a user whose key is no longer
-     * fresh is refused while the database is away. Else at least fresh_ttl.
+     * from when it was last read or confirmed. 0: it is not; a user whose key
+     * is no longer fresh is refused while the database is away. Else at least
+     * fresh_ttl.
      */
     {"stale_ttl", TIME, AT(stale_ttl_ms), 24 * HOUR, 0, 30 * DAY,
      "0 or up to 30d", NULL, 0},
-    /* A name that did not exist is refused this long without asking again. */
+    /*
+     * A name that did not exist is refused this long without asking again;
+     * where there is a change feed, until it is made.
+     */
     {"negative_ttl", TIME, AT(negative_ttl_ms), 5 * SECOND, 0, 1 * HOUR,
      "0 or up to 1h", NULL, 0},
     /*
@@ -80,7 +86,9 @@ static const struct setting {
      10 * SECOND, "10ms to 10s", NULL, 0},
     /*
      * How often secrets, OAuth keys, origins, realm options and peer rules are
-     * read again. (coturn takes them over every 5 s.)
+     * read again where no notification says that they have changed, and changed
+     * users where there is no feed (a standby). coturn takes rules over every
+     * 5 s.
      */
     {"poll_interval", TIME, AT(poll_interval_ms), 5 * SECOND, 100 * MS,
      1 * HOUR, "100ms to 1h", NULL, 0},
