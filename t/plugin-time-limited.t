@@ -53,7 +53,8 @@ my @first = (
     ["$hour:", 'first', 'ok', 'an expiry with an empty ID'],
     ["$hour:a:b", 'first', 'ok', 'a colon in the ID'],
     ['4294967295:x', 'first', 'ok', 'as far in the future as coturn can count'],
-    ['4294967296:x', 'first', 401, 'further than that, which coturn takes for 1970'],
+    ['4294967296:x', 'first', 401,
+        'further than that, which coturn takes for 1970'],
     ['99999999999999999999:x', 'first', 401, 'much further'],
     ['1500000000:x', 'first', 401, 'expired'],
     [int(time) - 1 . ':x', 'first', 401, 'expired a second ago'],
@@ -72,7 +73,8 @@ sub ordinary_users {
     my ($when) = @_;
     is($turn->allocate('guest', 'right'), 'ok', "$when: an ordinary user");
     is($turn->allocate('guest', 'wrong'), 401, '... but not with any password');
-    is($turn->allocate('4711', 'right'), 'ok', '... and one whose name is a number');
+    is($turn->allocate('4711', 'right'), 'ok',
+        '... and one whose name is a number');
     is($turn->allocate("$hour:both", 'right'), 'ok',
         '... a name that is both: with its own password');
     is(signed("$hour:both", 'first'), 'ok', '... and with a signed one');
@@ -94,7 +96,8 @@ sub session_works {
     my ($own) = $s->step('allocate') =~ /relay=(\S+)/;
     like($own // 'none', qr/^192\.0\.2\.7:/, "$title: gets a relay");
     is($s->step('permission=192.0.2.7'), 'permission ok', '... a permission');
-    is($peer->step('permission=192.0.2.7'), 'permission ok', '... (its peer, too)');
+    is($peer->step('permission=192.0.2.7'), 'permission ok',
+        '... (its peer, too)');
     is($s->step("send=$relay,hello"), 'send ok', '... sends');
     like($peer->step('receive'), qr/hello$/, '... and the peer receives');
     like($s->step("bind=$relay"), qr/^bind ok/, '... binds a channel');
@@ -115,23 +118,29 @@ sub change_secrets {
 change_secrets("insert into turn.shared_secret (realm, value)
     values ('octavio.test', 'second')", 'second', 'ok');
 is(signed(@$_[0, 1]), $_->[2], "two secrets: $_->[3]") for @first;
-is(signed("$hour:guest-17", 'second'), 'ok', 'two secrets: signed with the other');
+is(signed("$hour:guest-17", 'second'), 'ok',
+    'two secrets: signed with the other');
 is(signed('1500000000:x', 'second'), 401, '... expired');
 ordinary_users('two secrets');
 
 my @alive = (
-    session_works('two secrets, the old', "$hour:media", password("$hour:media", 'first')),
-    session_works('two secrets, the new', "$hour:media", password("$hour:media", 'second')),
+    session_works('two secrets, the old', "$hour:media",
+        password("$hour:media", 'first')),
+    session_works('two secrets, the new', "$hour:media",
+        password("$hour:media", 'second')),
     session_works('two secrets, both kinds of user', "$hour:both", 'right'),
-    session_works('two secrets, over TCP', "$hour:tcp", password("$hour:tcp", 'second'), tcp => 1),
+    session_works('two secrets, over TCP', "$hour:tcp", password("$hour:tcp",
+        'second'), tcp => 1),
 );
 
 my $load = $turn->load(clients => 16, seconds => 2, user => "$hour:load",
     password => password("$hour:load", 'first'))->total;
-is($load->{refused}{401} // 0, 0, "nobody of $load->{allocations} is refused (401)");
+is($load->{refused}{401} // 0, 0,
+    "nobody of $load->{allocations} is refused (401)");
 cmp_ok($load->{allocations}, '>', 100, '... sixteen at a time');
 
-my @wrong = $turn->client({user => "$hour:x", password => 'wrong'}, 'allocate', 'allocate');
+my @wrong = $turn->client({user => "$hour:x", password => 'wrong'}, 'allocate',
+    'allocate');
 is(scalar(grep { /error 401/ } @wrong), 2,
     'a session that came with a wrong password does not get in later either');
 
@@ -139,7 +148,8 @@ is(scalar(grep { /error 401/ } @wrong), 2,
 
 change_secrets("update turn.shared_secret set valid_until = now() + '2 s'
     where value = 'first'", 'first', 401);
-is(signed("$hour:guest-17", 'first'), 401, 'signed with a secret that has expired');
+is(signed("$hour:guest-17", 'first'), 401,
+    'signed with a secret that has expired');
 is(signed("$hour:guest-17", 'second'), 'ok', 'signed with the one that stays');
 like($_->step('refresh'), qr/^refresh ok/, 'a session from before goes on')
     for @alive;
@@ -148,13 +158,16 @@ like($_->step('refresh'), qr/^refresh ok/, 'a session from before goes on')
 
 sub issued {
     my ($name, $password) = split /\|/, $pg->value(
-        "select name || '|' || password from turn.issue('octavio.test', 'caller')");
+        "select name || '|' || password
+        from turn.issue('octavio.test', 'caller')");
     return $turn->allocate($name, $password);
 }
 is(issued(), 'ok', 'turn.issue() makes a user who gets in');
 $pg->value("select turn.rotate_secret('octavio.test', '1 hour')");
-ok(wait_until(sub { issued() eq 'ok' }, 5), 'so it does after turn.rotate_secret()');
-is(signed("$hour:guest-17", 'second'), 'ok', '... which leaves those from before alone');
+ok(wait_until(sub { issued() eq 'ok' }, 5),
+    'so it does after turn.rotate_secret()');
+is(signed("$hour:guest-17", 'second'), 'ok',
+    '... which leaves those from before alone');
 $pg->value("select turn.rotate_secret('octavio.test', '0')");
 ok(wait_until(sub { signed("$hour:guest-17", 'second') eq 401 }, 5),
     'without overlap, those are refused');
@@ -165,24 +178,27 @@ $pg->psql("update turn.shared_secret set value = 'second'");
 change_secrets("insert into turn.shared_secret (realm, value, valid_until)
     select 'octavio.test', 's' || i, now() + i * interval '1 minute'
     from generate_series(1, 40) i", 's40', 'ok');
-is(signed("$hour:x", 'second'), 'ok', '41 secrets: the one without an end counts');
+is(signed("$hour:x", 'second'), 'ok',
+    '41 secrets: the one without an end counts');
 is(signed("$hour:x", 's1'), 401, '... the one that ends first does not');
-is(() = $turn->log_text =~ /^turn_auth_plugin: realm octavio.test: too many valid secrets/mg,
+is(() = $turn->log_text =~ /realm octavio.test: too many valid secrets/g,
     1, '... which is said once');
 
 # ---- outages, and coturn's own way ----
 
-$pg->psql("delete from turn.shared_secret where value like 's__' or value like 's_'");
+$pg->psql("delete from turn.shared_secret where value ~ '^s[0-9]+\$'");
 $pg->stop;
 ok($turn->wait_log(qr/is away/), 'PostgreSQL is away');
-is(signed("$hour:new-guest", 'second'), 'ok', '... a time-limited user who never came before gets in');
+is(signed("$hour:new-guest", 'second'), 'ok',
+    '... a time-limited user who never came before gets in');
 is(signed("$hour:new-guest", 'wrong'), 401, '... but not with a wrong secret');
 is($turn->allocate('guest', 'right'), 'ok', '... an ordinary one as well');
 $turn->stop;
 $pg->up;
 $turn = Edge::Coturn->start(%start, name => 'own',
     conf => ['use-auth-secret', 'allowed-peer-ip=192.0.2.7']);
-is(signed("$hour:x", 'second'), 'ok', 'use-auth-secret: coturn checks the secrets itself');
+is(signed("$hour:x", 'second'), 'ok',
+    'use-auth-secret: coturn checks the secrets itself');
 is(signed("$hour:x", 'first'), 401, '... the valid ones only');
 $turn->stop;
 
@@ -195,7 +211,8 @@ $pg->psql("grant select on all tables in schema public to turn_server;
     db => 'stock');
 $turn = Edge::Coturn->start(%start, name => 'stock',
     conninfo => $pg->conninfo(db => 'stock'));
-is(signed("$hour:x", 'plain'), 'ok', "coturn's own tables: a time-limited user");
+is(signed("$hour:x", 'plain'), 'ok',
+    "coturn's own tables: a time-limited user");
 is(signed("$hour:x", 'wrong'), 401, '... with a wrong secret');
 
 done_testing();

@@ -8,7 +8,7 @@
  * Allocate with a wrong password; the answer to that is timed. The server is on
  * loopback. The two kinds alternate, in random order. %d in UNKNOWN is a number
  * that grows. One line of JSON:
- * {"wrong_us":…,"unknown_us":… (medians),"refused":…,"different":…}; different
+ * {"wrong_us":…,"unknown_us":…,"refused":…,"different":…}: medians; different
  * counts pairs of answers that differ in more than transaction ID and nonce.
  */
 
