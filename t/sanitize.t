@@ -14,5 +14,5 @@ like($said, qr/^Files=3, Tests=[1-9]\d/m, 'in tests that did run');
 
 $said = `CHANGES=8 t/sanitize -t t/plugin-two-edges.t 2>&1`;
 is($?, 0, 'the thread sanitizer finds nothing in the plugin') or diag($said);
-like($said, qr/^Files=1, Tests=[1-9]\d/m, 'in a test that did run');
+like($said, qr/^Result: PASS/m, 'in a test that passes');
 done_testing();
