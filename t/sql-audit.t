@@ -116,10 +116,19 @@ subtest 'many users at once' => sub {
     is(check('u7', 'pw7'), 'ok', 'its users may log in');
     is(audit(), 'users added|2000, "u1" to "u999"', 'one line in turn.audit');
     my $before = $version->();
+    my $changed = $pg->psql('select max(changed) from turn.users');
     is(bring('realm,name,password,note', @rows), '', 'the same file again');
     is(audit(), '', 'changes nothing');
     is($version->(), $before, 'not for an edge either');
+    is($pg->psql('select max(changed) from turn.users'), $changed,
+        'nor in turn.users');
     is($pg->psql('select count(*) from turn.import'), 0, 'nothing stays there');
+    my $file = $pg->psql("select pg_relation_filepath('turn.import')");
+    $pg->stop;
+    my $heap = Edge::Process::slurp("$pg->{data}/$file");
+    $pg->up;
+    ok(index($heap, 'u1999') > 0 && $heap !~ /pw\d/,
+        'and no password was in its file');
 
     $pg->psql("select turn.disable_user('$realm', 'u7')");
     like(bring('realm,name,key,valid_until',
