@@ -98,7 +98,11 @@ static const struct setting {
      * not: a unix socket or a trusted network.
      */
     {"redis", SERVER, AT(redis), 0, 1, SETTING_TEXT - 1, "none", "", 0},
-    /* Its first line is the password, or user and password with a space. */
+    /*
+     * Its first line is the password, or user and password with a space. The
+     * user needs +ping +select +getrange +set +del +eval, and the keys that
+     * begin with redis_prefix.
+     */
     {"redis_password_file", SECRET_PATH, AT(redis_password_file), 0, 1,
      SETTING_TEXT - 1, "none", "", AT(redis_password)},
     {"redis_database", COUNT, AT(redis_database), 0, 0, 1023, "0 to 1023", NULL,
@@ -111,8 +115,10 @@ static const struct setting {
      "1ms to 10s", NULL, 0},
     /*
      * One key a line, 32 bytes as 64 hexadecimal digits: the first seals what
-     * goes to Redis, all open what comes from there. Needed with redis, the
-     * same on all edges; made with `openssl rand -hex 32`.
+     * goes to Redis, all (16 at most) open what comes from there. Needed with
+     * redis, the same on all edges; made with `openssl rand -hex 32`. Read
+     * again when it changes. A new key is first added to all edges as the last
+     * line, then made the first; the old one is taken away after stale_ttl.
      */
     {"seal_key_file", SECRET_PATH, AT(seal_key_file), 0, 1, SETTING_TEXT - 1,
      "none", "", AT(seal_keys)},
