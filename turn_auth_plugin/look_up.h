@@ -1,6 +1,6 @@
 /*
- * The look-up of one user, in the order memory, then database; what an auth
- * worker of coturn calls through libpq_boundary.c. It never takes longer than
+ * The look-up of one user: memory, then the store (Redis, PostgreSQL); what an
+ * auth worker of coturn calls through user_keys.c. It never takes longer than
  * query_timeout.
  */
 

@@ -3,7 +3,10 @@
  * for a name nobody has, the known users queued behind it wait as well; so a
  * flood of such names may take a tenth of one worker's time and no more. A name
  * that comes when the budget is used up is refused at once and asked for in the
- * background. Waits that found a user cost nothing. Called by look_up.c.
+ * background: if it is a user's, the next try succeeds. Only names nothing
+ * speaks for are counted; with a feed that is live there are none, but on plain
+ * coturn tables a user who never logged in here may have to try twice while
+ * there is a flood. Waits that found a user cost nothing. Called by look_up.c.
  */
 
 #ifndef MISS_BUDGET_H
