@@ -1,6 +1,6 @@
 /*
- * The clock of all deadlines and ages: it never jumps. Called
- * wherever I/O or coturn comes in; the pure parts get the time as an argument.
+ * The clock of all deadlines and ages: it never jumps. Called wherever I/O or
+ * coturn comes in; the pure parts get the time as an argument.
  */
 
 #ifndef MONOTONIC_H
