@@ -287,6 +287,10 @@ static enum redis_use use_of(struct user_questions *q,
     enum redis_use use;
 
     user_cache_peek(q->o.users, u, &known);
+    if (r->state != USER_UNKNOWN &&
+        user_version_compare(known.version, r->version) > 0) {
+        figures_count(FIGURES_REDIS_REPLAYED, 1);
+    }
     use = redis_use_of(&v, r, &known);
     explicit_bzero(&known, sizeof(known));
     return use == REDIS_USE_INSTEAD && q->outage.away ? REDIS_USE_AT_ONCE : use;
