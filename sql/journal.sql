@@ -249,16 +249,18 @@ end $$;
 -- owner who is no superuser does not see when the server last recovered from
 -- the crash of a process.
 create or replace function turn.database_identity()
-returns text language sql volatile as $$
-    select concat_ws('/', (select system_identifier from pg_control_system()),
+returns text language plpgsql volatile as $$
+begin
+    return concat_ws('/', (select system_identifier from pg_control_system()),
         case when pg_is_in_recovery() then 'standby'
             else left(pg_walfile_name(pg_current_wal_lsn()), 8) end,
         date_part('epoch', pg_postmaster_start_time()),
-        (select date_part('epoch', backend_start) from pg_stat_activity
+        (select date_part('epoch', backend_start)
+            from pg_stat_get_activity(null)
             where backend_type = 'checkpointer'),
         (select oid from pg_database where datname = current_database()),
-        pg_relation_filenode('turn.credential'))
-$$;
+        pg_relation_filenode('turn.credential'));
+end $$;
 
 -- Journal rows of transactions yet to come are from elsewhere (a dump).
 create or replace function turn.begin_epoch(identity text)
