@@ -79,6 +79,9 @@ static void with_feed(void)
            "live feed: what was read long ago is used");
     is_int(first(USER_ABSENT, 86400000), LOOK_UP_REFUSE,
            "and absence is final");
+    s.negative_ttl_ms = 0;
+    is_int(first(USER_ABSENT, 86400000), LOOK_UP_REFUSE,
+           "whatever negative_ttl says");
     is_int(chance(USER_CHANCE_NONE), LOOK_UP_REFUSE,
            "and so is not being among all users");
     is_int(chance(USER_CHANCE_GOOD), LOOK_UP_ASK, "one of many: ask");
