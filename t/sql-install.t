@@ -374,6 +374,10 @@ subtest 'by the owner of the database, who is no superuser' => sub {
         db => $db, user => 'turn_admin'), 'ok', 'and turn_admin can work');
     is($pg->psql("select count(*) from turn.turnusers_lt", db => $db,
         user => 'turn_server'), 9, 'and coturn');
+    cmp_ok($pg->psql('select epoch from turn.edge_state()', db => $db,
+        user => 'turn_server'), '>', 0, 'and edges');
+    is($pg->psql('select count(*) from turn.user_record', db => $db,
+        user => 'turn_server'), 9, 'who know every user');
 
     $pg->psql('create role mallory login', db => 'postgres');
     my $out = $pg->run_file($file, db => $db, user => 'mallory');
