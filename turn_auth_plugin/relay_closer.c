@@ -31,7 +31,7 @@
  */
 #define GIVE_UP_MS 300000
 /* A CLI that comes up while turnserver starts is not worth a line. */
-#define GRACE_MS 2000
+#define GRACE_MS 4000
 #define RETRY_SOON_MS 100
 #define RETRY_MS 5000
 /* The connection is kept for the next revocation. */
