@@ -95,7 +95,7 @@ sub changed_meanwhile {
     my ($user, $answer);
     for (5 .. 299) {
         ($answer) = $edge->client({user => "user$_", password => 'right',
-            wait_ms => 100}, 'allocate');
+            wait_ms => 400}, 'allocate');
         $user = $_;
         last if $answer =~ /timeout/;
     }
@@ -114,6 +114,22 @@ sub changed_meanwhile {
     $edge->stop;
     return "user$user";
 }
+
+# What the feed is told comes late, and is that the table is another one now.
+my $late = Edge::Coturn->start(name => 'late', plugin => 1,
+    conninfo => $pg->conninfo(tcp => 1, port => 5433), settings => \%hours);
+ok($late->wait_log(qr/feed live/), 'an edge whose feed is held');
+$to_pg->tell('hold-answers asked user_record where xact');
+$pg->psql('vacuum full turn.credential');
+ok($to_pg->held(2), '... while the table is written anew');
+sleep 1;
+$pg->value("select turn.disable_user('octavio.test', 'user9')");
+is($late->allocate('user9', 'right'), 'ok', '... for longer than query_timeout');
+$to_pg->tell('release');
+is_soon($late, 'user9', 'right', 401, '... notices changes afterwards');
+$pg->value("select turn.disable_user('octavio.test', 'user10')");
+is_soon($late, 'user10', 'right', 401, '... one by one');
+$late->stop;
 
 changed_meanwhile('PostgreSQL', $to_pg,
     'hold-answers asked user_record where name');

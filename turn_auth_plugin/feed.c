@@ -29,6 +29,7 @@
 #define FLOODED_MS 10000
 /* Whether there is a feed now, or a primary among the hosts. */
 #define LOOK_AGAIN_MS 10000
+#define TELL_SERVER_MS 5000
 /* After an error. */
 #define TRY_AGAIN_MS 1000
 /* Deadline of a slice of a full reading. */
@@ -50,8 +51,8 @@ enum { SNAPSHOT_COLUMN = 4, NAME_COLUMN, RECORD_COLUMN = 7 };
 #define CHANGES_SQL(condition)                                                 \
     "select s.*,pg_current_snapshot()::text,u.* from (" STATE_SQL ") s "       \
     "left join (select realm,name," USER_RECORD_COLUMNS                        \
-    " from turn.user_record where " condition                                  \
-    " limit " MOST_CHANGES_TEXT ") u on true"
+    " from turn.user_record where " condition " limit " MOST_CHANGES_TEXT      \
+    ") u on true"
 
 enum phase {
     AWAY,      /* no connection */
@@ -70,13 +71,16 @@ struct feed {
     /* All below belongs to the store thread. */
     struct link *link;
     enum phase phase;
-    int standby;  /* or nothing that has versions */
-    int asking;   /* so many answers are to come */
-    int hinted;   /* something changed, it was said */
+    int in_recovery;
+    int standby; /* the same, or a server that takes no writes */
+    int asking;  /* so many answers are to come */
+    int lost;    /* could not ask what should have been: begin anew */
+    int hinted;  /* something changed, it was said */
     int listening;
-    int64_t asked_ms; /* the last question for changes */
-    int64_t look_ms;  /* NONE, standby: when to look again what there is */
-    int hosts_tried;  /* in vain, for a primary */
+    int64_t asked_ms;  /* the last question for changes */
+    int64_t look_ms;   /* NONE, standby: when to look again what there is */
+    int hosts_tried;   /* in vain, for a primary */
+    int64_t server_ms; /* when to tell again which it is */
     int64_t live_since_ms;
     uint32_t epoch;
     char identity[256]; /* of the database that snapshot is of */
@@ -133,11 +137,23 @@ int feed_is_none(const struct feed *f)
 
 /* ---- what is known now ---- */
 
+/* The other links may be connecting elsewhere just now: said again and again */
+static void tell_server(struct feed *f)
+{
+    int64_t now_ms = monotonic_ms();
+
+    if (now_ms >= f->server_ms) {
+        f->server_ms = now_ms + TELL_SERVER_MS;
+        f->o.events->server(f->o.owner, f->link);
+    }
+}
+
 /* All that was committed before asked_ms is in memory. */
 static void confirm(struct feed *f, int64_t asked_ms)
 {
     int64_t timeout_ms = f->o.settings->query_timeout_ms;
 
+    tell_server(f);
     atomic_store(&f->confirmed_ms, asked_ms);
     if (f->none_told) {
         notice("PostgreSQL %s has a change feed now", f->o.label);
@@ -178,9 +194,8 @@ static void take_users(struct feed *f, const PGresult *res, int column,
         enum user_stored stored;
 
         user_rows_record(res, i, column + 2, asked_ms, f->epoch, &r);
-        stored = f->reads_all
-                     ? user_cache_resync(f->o.users, &u, &r)
-                     : user_cache_change(f->o.users, &u, now_ms, &r);
+        stored = f->reads_all ? user_cache_resync(f->o.users, &u, &r)
+                              : user_cache_change(f->o.users, &u, now_ms, &r);
         if (stored == USER_STORED_REVOKED) {
             f->o.events->revoked(f->o.owner, &u);
         }
@@ -198,6 +213,8 @@ static void ask(struct feed *f, int what, const char *sql, const char *value)
 {
     if (link_ask(f->link, what, NULL, sql, value != NULL, &value) == 0) {
         f->asking++;
+    } else {
+        f->lost = 1;
     }
 }
 
@@ -285,7 +302,8 @@ static void know_server(struct feed *f, const char *identity)
 {
     snprintf(f->identity, sizeof(f->identity), "%s", identity);
     f->hosts_tried = 0;
-    f->o.events->server(f->o.owner, f->link);
+    f->server_ms = 0;
+    tell_server(f);
 }
 
 static void begin_on_standby(struct feed *f, const char *identity)
@@ -306,7 +324,8 @@ static void begin_on_standby(struct feed *f, const char *identity)
 
 static void begin_on_primary(struct feed *f, const char *identity)
 {
-    int known = f->snapshot && !f->standby && strcmp(f->identity, identity) == 0;
+    int known =
+        f->snapshot && !f->standby && strcmp(f->identity, identity) == 0;
 
     f->standby = 0;
     know_server(f, identity);
@@ -329,6 +348,7 @@ static void take_state(struct feed *f, int64_t asked_ms, const PGresult *res)
     int in_recovery = PQgetvalue(res, 0, 0)[0] == 't';
 
     f->epoch = (uint32_t)user_rows_number(res, 0, 1, 0);
+    f->in_recovery = in_recovery;
     hear_clock(f, asked_ms, res, 3);
     if (in_recovery && has_other_hosts(f)) {
         f->hosts_tried++;
@@ -357,7 +377,7 @@ static void take_snapshot(struct feed *f, int64_t asked_ms, const PGresult *res)
 
 static void tell_read(struct feed *f, int64_t took_ms, int complete)
 {
-    const char *how = f->standby  ? "a standby, polled"
+    const char *how = f->standby ? "a standby, polled"
                       : complete ? "complete, feed live"
                                  : "more than cache_size, feed live";
 
@@ -374,8 +394,8 @@ static void end_reading(struct feed *f)
     int complete = 0, was_all = !f->snapshot;
 
     if (f->reads_all) {
-        complete = user_cache_end_resync(f->o.users, f->o.events->revoked,
-                                         f->o.owner);
+        complete =
+            user_cache_end_resync(f->o.users, f->o.events->revoked, f->o.owner);
         figures_count(FIGURES_FEED_RESYNCS, 1);
     }
     f->reads_all = 0;
@@ -428,7 +448,7 @@ static void take_changes(struct feed *f, int64_t asked_ms, const PGresult *res)
     int rows = PQgetisnull(res, 0, NAME_COLUMN) ? 0 : PQntuples(res);
 
     if (strcmp(f->identity, PQgetvalue(res, 0, 2)) != 0 ||
-        (f->standby && !in_recovery)) {
+        in_recovery != f->in_recovery) {
         look(f);
         return;
     }
@@ -534,6 +554,8 @@ static void down(void *owner, const char *reason)
     }
     f->phase = AWAY;
     f->asking = 0;
+    f->lost = 0;
+    f->reading.lost = 0;
     f->listening = 0;
     snprintf(f->reason, sizeof(f->reason), "%s", reason);
     outage_failure(&f->outage, 0, monotonic_ms());
@@ -585,8 +607,8 @@ struct feed *feed_create(const struct feed_options *o)
 
 static int64_t read_due_ms(const struct feed *f)
 {
-    int64_t beat_ms = f->standby ? f->o.settings->poll_interval_ms
-                                 : HEARTBEAT_MS;
+    int64_t beat_ms =
+        f->standby ? f->o.settings->poll_interval_ms : HEARTBEAT_MS;
 
     if (f->phase != FOLLOWING || f->asking) {
         return INT64_MAX;
@@ -600,9 +622,9 @@ static int64_t read_due_ms(const struct feed *f)
 /* When it should be seen whether there is something better. */
 static int64_t look_due_ms(const struct feed *f)
 {
-    if (f->asking || (f->phase != NONE && !(f->phase == FOLLOWING &&
-                                            f->standby &&
-                                            link_hosts(f->link) > 1))) {
+    if (f->asking ||
+        (f->phase != NONE &&
+         !(f->phase == FOLLOWING && f->standby && link_hosts(f->link) > 1))) {
         return INT64_MAX;
     }
     return f->look_ms;
@@ -640,8 +662,8 @@ static void check_outage(struct feed *f, int users_away, int64_t now_ms)
 
 static void show_figures(const struct feed *f, int64_t now_ms)
 {
-    enum figures_feed state = feed_live(f, now_ms)         ? FIGURES_FEED_LIVE
-                              : f->phase == NONE           ? FIGURES_FEED_NONE
+    enum figures_feed state = feed_live(f, now_ms) ? FIGURES_FEED_LIVE
+                              : f->phase == NONE   ? FIGURES_FEED_NONE
                               : f->phase == FOLLOWING && f->standby
                                   ? FIGURES_FEED_POLL
                                   : FIGURES_FEED_BROKEN;
@@ -678,6 +700,9 @@ void feed_step(struct feed *f, int users_up, int users_away, int64_t now_ms)
 {
     if (users_up || link_state(f->link) != LINK_DOWN) {
         link_step(f->link, now_ms);
+    }
+    if ((f->lost || f->reading.lost) && link_state(f->link) != LINK_DOWN) {
+        link_give_up(f->link, "no answer in time");
     }
     check_outage(f, users_away, now_ms);
     if (link_state(f->link) == LINK_UP) {

@@ -21,8 +21,9 @@ enum { BEGIN, LIMITS, SNAPSHOT, DECLARE, FETCH, COMMIT };
 
 static const char *const conditions[] = {
     [FULL_READING_ALL] = "true",
-    [FULL_READING_CHANGED] = "xact>=pg_snapshot_xmin($1::pg_snapshot) and not "
-                             "pg_visible_in_snapshot(xact,$1::pg_snapshot)",
+    [FULL_READING_CHANGED] =
+        ("xact>=pg_snapshot_xmin($1::pg_snapshot) and "
+         "not pg_visible_in_snapshot(xact,$1::pg_snapshot)"),
     [FULL_READING_CHANGED_STANDBY] = "xact>=pg_snapshot_xmin($1::pg_snapshot)",
 };
 
@@ -36,7 +37,7 @@ static void ask(struct full_reading *r, int what, const char *sql,
 {
     if (link_ask(r->link, FULL_READING_WHAT + what, NULL, sql, value != NULL,
                  &value) != 0) {
-        r->failed = 1;
+        r->failed = r->lost = 1;
     }
 }
 

@@ -15,6 +15,7 @@
 struct full_reading {
     struct link *link;
     int failed;
+    int lost;    /* could not ask: the link is to be given up */
     int ended;   /* the last slice was here */
     int fetches; /* asked and not answered */
 };

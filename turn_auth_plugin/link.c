@@ -150,6 +150,11 @@ void link_try_next_host(struct link *l, const char *reason)
     l->pause_ms = FIRST_PAUSE_MS;
 }
 
+void link_give_up(struct link *l, const char *reason)
+{
+    go_down(l, reason);
+}
+
 static int same_host(const PGconn *a, const PGconn *b)
 {
     return strcmp(PQhost(a), PQhost(b)) == 0 &&
@@ -319,6 +324,19 @@ static void take_answer(struct link *l, const PGresult *res, int64_t now_ms)
     }
 }
 
+/* Keys may be among the values, and what is freed stays in memory. */
+static void wipe(PGresult *res)
+{
+    int rows = PQntuples(res), fields = PQnfields(res);
+
+    for (int i = 0; i < rows; i++) {
+        for (int j = 0; j < fields; j++) {
+            explicit_bzero(PQgetvalue(res, i, j),
+                           (size_t)PQgetlength(res, i, j));
+        }
+    }
+}
+
 /* Hands on all answers that are here. Each ends with the sync after it. */
 static void take_answers(struct link *l, int64_t now_ms)
 {
@@ -336,6 +354,7 @@ static void take_answers(struct link *l, int64_t now_ms)
             drop_first(l);
         } else {
             take_answer(l, res, now_ms);
+            wipe(res);
         }
         PQclear(res);
     }

@@ -96,6 +96,8 @@ int link_hosts(const struct link *l);
  * one it is at, at once.
  */
 void link_try_next_host(struct link *l, const char *reason);
+/* Gives the connection up (down() is called) and makes another. */
+void link_give_up(struct link *l, const char *reason);
 /*
  * Goes where another link, of the same conninfo, is connected to, and gives up
  * a connection to another host.

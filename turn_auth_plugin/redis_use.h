@@ -22,7 +22,7 @@ struct redis_use_view {
     /* There is no change feed to wait for: a standby, or plain tables. */
     int no_feed;
     int64_t live_since_ms; /* of the feed; INT64_MAX: it is not */
-    int64_t changed_ms;    /* the last change that may be this user's; 0: none */
+    int64_t changed_ms; /* the last change that may be this user's; 0: none */
 };
 
 /*

@@ -26,7 +26,8 @@
 
 /* The longest turnserver's start waits for the first round of tables. */
 #define START_MS 2000
-#define LONGEST_SLEEP_MS 1000
+/* How late an end that a login has just made known may be noticed. */
+#define LONGEST_SLEEP_MS 250
 
 struct store {
     const struct settings *settings;
@@ -165,14 +166,13 @@ static void show_figures(struct store *st, int64_t now_ms)
         return;
     }
     st->figures_ms = now_ms + LONGEST_SLEEP_MS;
-    figures_cache(user_cache_count(st->users, USER_VALID),
-                  user_cache_count(st->users, USER_ABSENT),
-                  user_cache_bytes(st->users),
-                  user_cache_complete(st->users) && feed_live(st->feed, now_ms));
+    figures_cache(
+        user_cache_count(st->users, USER_VALID),
+        user_cache_count(st->users, USER_ABSENT), user_cache_bytes(st->users),
+        user_cache_complete(st->users) && feed_live(st->feed, now_ms));
     figures_store_state(FIGURES_STORE_POSTGRESQL,
-                        user_questions_away(st->questions)
-                            ? FIGURES_STORE_AWAY
-                            : FIGURES_STORE_UP);
+                        user_questions_away(st->questions) ? FIGURES_STORE_AWAY
+                                                           : FIGURES_STORE_UP);
 }
 
 static void wait_for_something(struct store *st)
@@ -180,14 +180,15 @@ static void wait_for_something(struct store *st)
     struct pollfd p[] = {{.fd = st->wake_fd, .events = POLLIN},
                          user_questions_poll(st->questions),
                          user_questions_poll_redis(st->questions),
-                         small_tables_poll(st->tables), feed_poll(st->feed)};
+                         small_tables_poll(st->tables),
+                         feed_poll(st->feed)};
     int64_t now_ms = monotonic_ms();
     int64_t next_ms = least(user_questions_next_ms(st->questions),
                             small_tables_next_ms(st->tables, users_now(st)));
     uint64_t wakes;
 
-    next_ms =
-        least(next_ms, feed_next_ms(st->feed, user_questions_up(st->questions)));
+    next_ms = least(next_ms,
+                    feed_next_ms(st->feed, user_questions_up(st->questions)));
     next_ms = least(next_ms, now_ms + ends_in_ms(st, now_ms));
     next_ms = least(next_ms, now_ms + LONGEST_SLEEP_MS);
     poll(p, sizeof(p) / sizeof(p[0]),

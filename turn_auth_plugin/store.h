@@ -38,8 +38,7 @@ struct store_standing {
     int64_t unix_ms;      /* now, by the database's clock */
 };
 /* now_ms: monotonic. Called by any thread. */
-void store_standing(struct store *st, int64_t now_ms,
-                    struct store_standing *s);
+void store_standing(struct store *st, int64_t now_ms, struct store_standing *s);
 
 /* Filled by the store thread, and by nobody else. */
 struct user_cache *store_users(struct store *st);

@@ -49,7 +49,7 @@ enum { USER, HAS_RECORDS };
 struct user_questions {
     struct user_questions_options o;
     struct pending *pending;
-    atomic_int away;  /* written by the store thread */
+    atomic_int away;         /* written by the store thread */
     atomic_int redis_usable; /* also by it */
     /*
      * Somebody waited in vain, and the thread has not shown up since: it may
@@ -61,7 +61,7 @@ struct user_questions {
     struct link *link;
     struct outage outage;
     const char *sql; /* NULL: this server was not asked yet which it knows */
-    int refused; /* the database answers look-ups with an error */
+    int refused;     /* the database answers look-ups with an error */
     struct redis_cache *redis; /* NULL: none is set */
     struct name_hash_key hash_key;
     int64_t changed_ms[CHANGES]; /* when the feed told of one */
@@ -179,8 +179,8 @@ static int remember(struct user_questions *q, struct pending_look_up *l,
     struct user_name u = pending_name(l);
     struct user_record known;
 
-    switch (user_cache_store(q->o.users, &u, pending_guard(l), monotonic_ms(),
-                             r)) {
+    switch (
+        user_cache_store(q->o.users, &u, pending_guard(l), monotonic_ms(), r)) {
     case USER_GUARDED:
         return 0;
     case USER_STORED_REVOKED:
@@ -358,7 +358,8 @@ static void step_redis(struct user_questions *q, int64_t now_ms)
         return;
     }
     redis_cache_confirmed(q->redis, feed_confirmed_ms(q->o.feed));
-    redis_cache_clock(q->redis, feed_unix_ms(q->o.feed, now_ms) - own_unix_ms());
+    redis_cache_clock(q->redis,
+                      feed_unix_ms(q->o.feed, now_ms) - own_unix_ms());
     redis_cache_step(q->redis, now_ms);
     usable = redis_cache_usable(q->redis);
     if (!usable && q->outage.away && atomic_load(&q->redis_usable)) {
@@ -372,8 +373,7 @@ static void step_redis(struct user_questions *q, int64_t now_ms)
 
 static struct pending_look_up *next_for_database(struct user_questions *q)
 {
-    struct pending_look_up *l =
-        pending_take(q->pending, PENDING_FOR_DATABASE);
+    struct pending_look_up *l = pending_take(q->pending, PENDING_FOR_DATABASE);
 
     if (!l && !(q->redis && redis_cache_usable(q->redis)) &&
         (l = pending_take(q->pending, PENDING_NEW))) {

@@ -45,7 +45,8 @@ struct user_questions_options {
 struct user_questions *
 user_questions_create(const struct user_questions_options *o);
 
-/* ---- for auth workers; see store_ask() and store_ask_later() in store.h ---- */
+/* ---- for auth workers; see store_ask() and store_ask_later() in store.h ----
+ */
 
 int user_questions_ask(struct user_questions *q, const struct user_name *u,
                        struct user_record *r, enum figures_tier *tier);

@@ -24,8 +24,8 @@ struct user_name user_rows_name(const PGresult *res, int row, int column)
                               (size_t)PQgetlength(res, row, column + 1)};
 }
 
-void user_rows_record(const PGresult *res, int row, int column,
-                      int64_t read_ms, uint32_t epoch, struct user_record *r)
+void user_rows_record(const PGresult *res, int row, int column, int64_t read_ms,
+                      uint32_t epoch, struct user_record *r)
 {
     int key = column + 1, from = column + 2, until = column + 3;
 

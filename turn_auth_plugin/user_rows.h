@@ -18,8 +18,8 @@
  * Reads the columns above, of which the first is number column. It has read_ms
  * and the epoch of its version from the caller.
  */
-void user_rows_record(const PGresult *res, int row, int column,
-                      int64_t read_ms, uint32_t epoch, struct user_record *r);
+void user_rows_record(const PGresult *res, int row, int column, int64_t read_ms,
+                      uint32_t epoch, struct user_record *r);
 /* Realm and name, columns column and the next; valid as long as res. */
 struct user_name user_rows_name(const PGresult *res, int row, int column);
 /* A number; instead where it is null. */

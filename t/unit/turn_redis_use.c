@@ -1,4 +1,9 @@
-/* sources: turn_auth_plugin/redis_use.c turn_auth_plugin/user_cache.c turn_auth_plugin/user_cache_others.c turn_auth_plugin/user_cache_room.c turn_auth_plugin/user_cache_resync.c turn_auth_plugin/user_table.c turn_auth_plugin/realm_numbers.c turn_auth_plugin/census.c turn_auth_plugin/expiry_queue.c turn_auth_plugin/name_hash.c turn_auth_plugin/secret_memory.c */
+/* sources: turn_auth_plugin/redis_use.c turn_auth_plugin/user_cache.c
+ * turn_auth_plugin/user_cache_others.c turn_auth_plugin/user_cache_room.c
+ * turn_auth_plugin/user_cache_resync.c turn_auth_plugin/user_table.c
+ * turn_auth_plugin/realm_numbers.c turn_auth_plugin/census.c
+ * turn_auth_plugin/expiry_queue.c turn_auth_plugin/name_hash.c
+ * turn_auth_plugin/secret_memory.c */
 
 #include "redis_use.h"
 #include "tap.h"
@@ -10,16 +15,14 @@ static const struct user_record unknown;
 static struct user_record valid(int64_t read_ms, uint32_t epoch,
                                 uint64_t number)
 {
-    return (struct user_record){.state = USER_VALID,
-                                .read_ms = read_ms,
-                                .version = {epoch, number}};
+    return (struct user_record){
+        .state = USER_VALID, .read_ms = read_ms, .version = {epoch, number}};
 }
 
 static void while_live(void)
 {
-    struct redis_use_view v = {.now_ms = NOW,
-                               .fresh_ttl_ms = 60000,
-                               .live_since_ms = NOW - 30000};
+    struct redis_use_view v = {
+        .now_ms = NOW, .fresh_ttl_ms = 60000, .live_since_ms = NOW - 30000};
     struct user_record r = valid(NOW - 20000, 1, 5);
 
     is_int(redis_use_of(&v, &r, &unknown), REDIS_USE_AT_ONCE,
@@ -60,9 +63,8 @@ static void without_feed(void)
 
 static void what_memory_knows(void)
 {
-    struct redis_use_view v = {.now_ms = NOW,
-                               .fresh_ttl_ms = 60000,
-                               .live_since_ms = INT64_MAX};
+    struct redis_use_view v = {
+        .now_ms = NOW, .fresh_ttl_ms = 60000, .live_since_ms = INT64_MAX};
     struct user_record r = valid(NOW - 10, 2, 5), known;
 
     known = valid(NOW - 90000, 2, 6);
