@@ -18,6 +18,9 @@ my $pg = Edge::Postgres->start;
 $pg->install;
 $pg->value("select count(turn.add_user('octavio.test', 'user' || i, 'right'))
     from generate_series(0, 39) i");
+# Who has a key that would be user11's, with a password of their own choice.
+$pg->value("select turn.set_key('octavio.test', 'user0',
+    md5('user11:octavio.test:stolen'))");
 my $redis = Edge::Redis->start;
 my %settings = (redis => $redis->address, seal_key_file => $keys,
     fresh_ttl => '30s');
@@ -87,6 +90,8 @@ $pg->stop;
 $turn->stop;
 $turn = edge();
 is($turn->allocate('user1', 'right'), 'ok', 'PostgreSQL down: a user gets in');
+is($turn->allocate('user11', 'stolen'), '401',
+    'PostgreSQL down: nobody gets in as another with a key of their own');
 is($turn->allocate('user' . (10 + $_), 'right'), '401',
     "PostgreSQL down, in Redis $forgeries[$_][0]: refused") for 0 .. $#forgeries;
 is($turn->allocate('user21', 'right'), '401',
