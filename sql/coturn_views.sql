@@ -233,37 +233,53 @@ create trigger change
 
 -- ---- what holds secrets: no insert fails for being there already ----
 
+-- turnadmin deletes a secret before it adds it. So what is deleted leaves its
+-- end behind for the rest of the session: what was rotated out stays so. One
+-- that has ended already is wanted back.
 create or replace function turn.change_turn_secret()
 returns trigger language plpgsql security definer
 set search_path = pg_catalog, turn, pg_temp as $$
 declare
-    ended timestamptz;
+    ends timestamptz;
+    known boolean;
 begin
     perform set_config('turn.rows', 'some', true);
     if tg_op in ('DELETE', 'UPDATE') then
         delete from turn.shared_secret s
-        where s.realm = old.realm and s.value = old.value;
+        where s.realm = old.realm and s.value = old.value
+        returning valid_until into ends;
     end if;
     if tg_op = 'DELETE' then
+        perform set_config('turn.deleted_secret', jsonb_build_object(
+            turn.fingerprint(old.realm, old.value), ends)::text, false);
         return old;
     end if;
     perform turn.refuse(turn.fault_in_secret(new.value));
     new.realm := coalesce(new.realm, '');
-    insert into turn.shared_secret (realm, value)
-    values (new.realm, new.value)
-    on conflict do nothing;
-    if found then
-        raise notice 'secret % is added: turn.issue signs with it',
-            turn.fingerprint(new.realm, new.value);
-        return new;
+    if tg_op = 'INSERT' then
+        ends := nullif(current_setting('turn.deleted_secret', true),
+            '')::jsonb->>turn.fingerprint(new.realm, new.value);
     end if;
-    select valid_until into ended from turn.shared_secret s
+    insert into turn.shared_secret (realm, value, valid_until)
+    values (new.realm, new.value, ends)
+    on conflict do nothing;
+    known := not found;
+    select valid_until into ends from turn.shared_secret s
     where s.realm = new.realm and s.value = new.value;
-    if ended is not null then
+    if ends <= now() then
         update turn.shared_secret s set valid_until = null
         where s.realm = new.realm and s.value = new.value;
         raise warning 'the secret was there, until %: it has no end any more',
-            ended;
+            ends;
+    elsif ends is not null then
+        raise warning 'the secret still ends at %', ends
+            using hint = 'turn.rotate_secret or somebody else said so. '
+                'Deleted first, and added by another command, it has no end.';
+    elsif known then
+        raise notice 'the secret is there already';
+    else
+        raise notice 'secret % is added: turn.issue signs with it',
+            turn.fingerprint(new.realm, new.value);
     end if;
     return new;
 end $$;

@@ -115,6 +115,18 @@ sub everything {
         qr/WARNING:  the secret was there, until .*: it has no end any more/,
         'adding it says that it counts again');
     is(turnadmin('-S'), "secret2[octavio.test]\n", 'and it does');
+    $pg->psql("update turn.shared_secret set valid_until = '2099-01-01 UTC'");
+    like(turnadmin('-s', 'secret2', '-r', 'octavio.test'),
+        qr/WARNING:  the secret still ends at 2099-01-01.*rotate_secret/s,
+        'added while it is rotated out: says that it keeps its end');
+    is($pg->value("select valid_until = '2099-01-01 UTC'
+        from turn.shared_secret where value = 'secret2'"), 1, 'which it does');
+    is(turnadmin('--delete-secret=secret2', '-r', 'octavio.test'), '',
+        'deleted');
+    unlike(turnadmin('-s', 'secret2', '-r', 'octavio.test'), qr/WARNING/,
+        '... and then added, it is new');
+    is($pg->value("select valid_until from turn.shared_secret
+        where value = 'secret2'"), undef, '... and has no end');
     turnadmin('--delete-all-secrets', '-r', 'octavio.test');
     is(turnadmin('-S'), '', 'delete all');
 
