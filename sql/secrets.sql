@@ -179,6 +179,8 @@ declare
 begin
     perform turn.refuse(case when overlap is null or overlap < '0' then
         'the overlap is the time for which old secrets stay good' end);
+    -- Of two at once, the later ends what the earlier made.
+    lock table turn.shared_secret in share row exclusive mode;
     delete from turn.shared_secret s
     where s.realm = rotate_secret.realm
         and (s.valid_until <= now() or ends <= now());
@@ -199,6 +201,8 @@ Errors: 22023 no possible realm or overlap.
 create or replace function turn.remove_secret(realm text, fingerprint text)
 returns void language plpgsql security definer
 set search_path = pg_catalog, turn, pg_temp as $$
+declare
+    ends timestamptz;
 begin
     delete from turn.shared_secret s
     where s.realm = remove_secret.realm
@@ -210,11 +214,24 @@ begin
             using errcode = 'no_data_found',
             hint = 'select * from turn.secrets lists them.';
     end if;
+    select max(coalesce(s.valid_until, 'infinity')) into ends
+    from turn.shared_secret s
+    where s.realm = remove_secret.realm
+        and (s.valid_until is null or s.valid_until > now());
+    if ends is null then
+        raise warning 'realm "%" has no secret left: it has no time-limited '
+            'users any more', realm
+            using hint = 'turn.add_secret makes a secret.';
+    elsif isfinite(ends) then
+        raise warning 'turn.issue signs with a secret that ends at %', ends
+            using hint = 'turn.rotate_secret makes one that does not.';
+    end if;
 end $$;
 
 comment on function turn.remove_secret is
 'Takes a secret away, told by its fingerprint in turn.secrets. Names signed
-with it are refused from now on. Errors: P0002 there is none.
+with it are refused from now on; a warning says so if none is left that signs
+for good. Errors: P0002 there is none.
   select turn.remove_secret(''octavio.com'', ''1b4f0e98'');';
 
 create or replace function turn.issue(
@@ -235,7 +252,8 @@ begin
         end);
     select * into signs from turn.shared_secret s
     where s.realm = issue.realm
-        and (s.valid_until is null or s.valid_until > clock_timestamp())
+        and (s.valid_until is null
+            or s.valid_until > clock_timestamp() + interval '1 second')
     order by coalesce(s.valid_until, 'infinity') desc, s.created desc, s.value
     limit 1;
     if not found then

@@ -64,6 +64,12 @@ subtest 'and of what else coturn reads' => sub {
     is(audit(), "secret added|$fingerprint", 'a secret, by its fingerprint');
     audit_of("select turn.remove_secret('$realm', '$fingerprint')",
         "secret removed|$fingerprint", 'removed');
+    $pg->psql("select turn.add_secret('$realm')");
+    $fingerprint = $pg->psql('select fingerprint from turn.secrets');
+    audit();
+    $pg->psql("select turn.rotate_secret('$realm')", user => 'alice');
+    like(audit(), qr/^secret\ changed\|$fingerprint\|valid_until\ 2.*\n
+        secret\ added\|(?!$fingerprint)\w{8}$/x, 'rotated: both');
     audit_of("insert into turn.oauth_key (kid, ikm_key) values ('k', 'ikm')",
         'OAuth key added|k|timestamp 0', 'an OAuth key');
     audit_of("insert into turn.admin_user values ('root', '', 'hash-of-it')",

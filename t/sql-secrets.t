@@ -139,11 +139,30 @@ subtest 'a secret is rotated' => sub {
         for '-1 hour', undef;
 };
 
+subtest 'two rotations at once are as good as one after the other' => sub {
+    my $first = $pg->new_dbh(user => 'turn_admin');
+    $first->begin_work;
+    $first->do("select turn.rotate_secret('$realm')");
+    my $second = $pg->new_dbh(user => 'turn_admin');
+    $second->do("select turn.rotate_secret('$realm')", {pg_async => 1});
+    ok(wait_until(sub { $pg->value("select count(*) from pg_stat_activity
+        where query like '%rotate%' and wait_event_type = 'Lock'") == 1 }),
+        'the second waits');
+    $first->commit;
+    $second->pg_result;
+    is($pg->value('select count(*) from turn.shared_secret
+        where valid_until is null'), 1, 'and one secret is without an end');
+};
+
 subtest 'no name outlives the secret it is signed with' => sub {
     $pg->psql("update turn.shared_secret
         set valid_until = now() + interval '1 hour'");
     my $user = issue('a', '1 day');
     cmp_ok(abs($user->{ttl} - 3600), '<', 10, 'its expiry is the secret\'s');
+    $pg->psql("update turn.shared_secret
+        set valid_until = now() + interval '1 second'");
+    like(error($webapp, 'select turn.issue(?, ?)', $realm, 'x'),
+        qr/^P0002/, 'a secret signs no name for less than a second');
     $pg->psql("update turn.shared_secret set valid_until = now()");
     like(error($webapp, 'select turn.issue(?, ?)', $realm, 'x'),
         qr/^P0002/, 'a secret that has ended signs nothing');
@@ -177,6 +196,27 @@ subtest 'secrets are added, listed and removed without being shown' => sub {
         'and that it is not there');
     unlike(join(' ', map { $_ // '' } map { @$_ } @{$admin->selectall_arrayref(
         'select * from turn.audit')}), qr/sixteen|short/, 'nor turn.audit');
+};
+
+subtest 'what is left when a secret is removed is said' => sub {
+    $pg->psql('truncate turn.shared_secret');
+    value("select turn.add_secret('$realm')");
+    value("select turn.rotate_secret('$realm')");
+    my $remove = sub {
+        my ($state) = @_;
+        my $fingerprint = value("select fingerprint from turn.secrets
+            where state = '$state'");
+        return $pg->try_psql("select turn.remove_secret('$realm',
+            '$fingerprint')", user => 'turn_admin');
+    };
+    like($remove->('signs'),
+        qr/WARNING:  turn.issue signs with a secret that ends at /,
+        'one that ends');
+    like($remove->('signs'), qr/WARNING:  realm "$realm" has no secret left/,
+        'none');
+    value("select turn.add_secret('$realm')");
+    value("select turn.rotate_secret('$realm')");
+    unlike($remove->('accepted'), qr/WARNING/, 'one without an end: no word');
 };
 
 subtest 'a stock coturn takes a name that was issued' => sub {
