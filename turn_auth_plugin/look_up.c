@@ -77,13 +77,9 @@ static enum figures_tier look_up(struct look_up *lu, const struct user_name *u,
 {
     struct user_cache *users = store_users(lu->store);
     struct look_up_view v = view_at(lu, now_ms);
-    enum user_chance chance = USER_CHANCE_UNKNOWN;
+    enum user_chance chance = user_cache_find(users, u, now_ms, r);
     enum look_up_step step;
 
-    user_cache_find(users, u, now_ms, r);
-    if (r->state == USER_UNKNOWN) {
-        chance = user_cache_chance(users, u);
-    }
     step = look_up_first(lu->settings, r, chance, &v);
     switch (step) {
     case LOOK_UP_USE_AND_REFRESH:

@@ -372,23 +372,26 @@ struct expiry_queue *user_cache_expiries(struct user_cache *c)
 
 /* ---- finding ---- */
 
-static void find(struct user_cache *c, const struct user_name *u,
-                 uint32_t used_s, struct user_record *r)
+static enum user_chance find(struct user_cache *c, const struct user_name *u,
+                             uint32_t used_s, struct user_record *r)
 {
+    enum user_chance chance = USER_CHANCE_UNKNOWN;
     struct user_slot *s;
     struct where w;
 
     memset(r, 0, sizeof(*r));
     user_cache_locate(c, u, 0, &w);
-    if (!w.place.realm) {
-        return;
-    }
     pthread_mutex_lock(&w.shard->lock);
+    if (!w.place.realm) {
+        user_cache_locate(c, u, 0, &w); /* its first user may just have come */
+    }
     s = user_table_find(&w.shard->valid, &w.place);
     if (s) {
         read_slot(s, USER_VALID, r);
     } else if ((s = user_table_find(&w.shard->absent, &w.place))) {
         read_slot(s, USER_ABSENT, r);
+    } else {
+        chance = user_cache_chance(c, w.hash);
     }
     if (s && used_s && s->used_s != used_s) {
         s->used_s = used_s; /* not each time: a clean cache line is shared */
@@ -397,18 +400,21 @@ static void find(struct user_cache *c, const struct user_name *u,
         queue_end(c, s, u);
     }
     pthread_mutex_unlock(&w.shard->lock);
+    return chance;
 }
 
-void user_cache_find(struct user_cache *c, const struct user_name *u,
-                     int64_t now_ms, struct user_record *r)
+enum user_chance user_cache_find(struct user_cache *c,
+                                 const struct user_name *u, int64_t now_ms,
+                                 struct user_record *r)
 {
-    find(c, u, seconds(now_ms), r);
+    return find(c, u, seconds(now_ms), r);
 }
 
-void user_cache_peek(struct user_cache *c, const struct user_name *u,
-                     struct user_record *r)
+enum user_chance user_cache_peek(struct user_cache *c,
+                                 const struct user_name *u,
+                                 struct user_record *r)
 {
-    find(c, u, 0, r);
+    return find(c, u, 0, r);
 }
 
 /* ---- storing ---- */

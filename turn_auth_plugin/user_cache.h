@@ -65,16 +65,27 @@ void user_cache_destroy(struct user_cache *c);
  */
 struct expiry_queue *user_cache_expiries(struct user_cache *c);
 
+/* Of a name that is not remembered: does such a user exist? */
+enum user_chance {
+    USER_CHANCE_NONE,    /* no (as of the last that was fed) */
+    USER_CHANCE_GOOD,    /* in all likelihood: there are more than fit */
+    USER_CHANCE_UNKNOWN, /* there is no feed, or it has a gap */
+};
+
 /*
- * Fills *r; state USER_UNKNOWN when nothing is remembered. Counts as a use: who
- * is looked up stays when room is needed, and user_cache_store() says when such
- * a user is revoked.
+ * Fills *r; state USER_UNKNOWN when nothing is remembered: then, and only then,
+ * the chance that is returned means something. Both are of the same moment, so
+ * that nobody who comes or gives way meanwhile is said not to exist. Counts as
+ * a use: who is looked up stays when room is needed, and user_cache_store()
+ * says when such a user is revoked.
  */
-void user_cache_find(struct user_cache *c, const struct user_name *u,
-                     int64_t now_ms, struct user_record *r);
+enum user_chance user_cache_find(struct user_cache *c,
+                                 const struct user_name *u, int64_t now_ms,
+                                 struct user_record *r);
 /* The same without being a use. */
-void user_cache_peek(struct user_cache *c, const struct user_name *u,
-                     struct user_record *r);
+enum user_chance user_cache_peek(struct user_cache *c,
+                                 const struct user_name *u,
+                                 struct user_record *r);
 
 /*
  * A number that changes whenever user_cache_change() may have touched this
@@ -140,15 +151,6 @@ void user_cache_break_resync(struct user_cache *c);
  * memory? Then a name that is not there does not exist.
  */
 int user_cache_complete(struct user_cache *c);
-
-/* Of a name that is not remembered: does such a user exist? */
-enum user_chance {
-    USER_CHANCE_NONE,    /* no (as of the last that was fed) */
-    USER_CHANCE_GOOD,    /* in all likelihood: there are more than fit */
-    USER_CHANCE_UNKNOWN, /* there is no feed, or it has a gap */
-};
-enum user_chance user_cache_chance(struct user_cache *c,
-                                   const struct user_name *u);
 
 /* The feed has a gap: not complete until the next resync. */
 void user_cache_lose_track(struct user_cache *c);

@@ -109,13 +109,18 @@ int user_cache_room_for_user(struct user_cache *c, struct shard *sh,
 int user_cache_room_for_absent(struct user_cache *c, struct shard *sh,
                                const struct user_record *r);
 
-/* ---- user_cache_others.c; the writer calls them ---- */
+/* ---- user_cache_others.c; but for the chance, the writer calls them ---- */
 
 /*
  * From now on not every user is held. Called before one gives way, so that
  * whoever is not found is in the census; with no lock held.
  */
 void user_cache_begin_census(struct user_cache *c);
+/*
+ * Of somebody who is not in the shard. The shard's lock is held, without which
+ * nobody comes into it or gives way.
+ */
+enum user_chance user_cache_chance(struct user_cache *c, uint64_t hash);
 /* This user exists, or will. */
 void user_cache_add_to_census(struct user_cache *c, uint64_t hash);
 /* That of a resync takes the other's place, or is forgotten. */

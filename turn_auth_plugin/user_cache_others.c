@@ -173,19 +173,16 @@ int user_cache_complete(struct user_cache *c)
     return atomic_load(&c->complete);
 }
 
-enum user_chance user_cache_chance(struct user_cache *c,
-                                   const struct user_name *u)
+enum user_chance user_cache_chance(struct user_cache *c, uint64_t hash)
 {
     int tracked = atomic_load(&c->tracked), known, counted;
-    struct where w;
 
     if (tracked && atomic_load(&c->complete)) {
         return USER_CHANCE_NONE;
     }
-    user_cache_locate(c, u, 0, &w);
     pthread_mutex_lock(&c->census_lock);
     counted = c->census != NULL;
-    known = counted && census_has(c->census, w.hash);
+    known = counted && census_has(c->census, hash);
     pthread_mutex_unlock(&c->census_lock);
     if (known) {
         return USER_CHANCE_GOOD;

@@ -58,16 +58,14 @@ static void look_up(struct model *m, uint8_t who, int is_use)
     char buffer[300];
     struct user_name u = name_of(who, buffer);
     struct user_record r;
+    enum user_chance chance =
+        is_use ? user_cache_find(m->cache, &u, m->now_ms, &r)
+               : user_cache_peek(m->cache, &u, &r);
 
-    if (is_use) {
-        user_cache_find(m->cache, &u, m->now_ms, &r);
-    } else {
-        user_cache_peek(m->cache, &u, &r);
-    }
     check(r.state != USER_VALID || (m->keys[who] && r.key[0] == m->keys[who]));
     check(r.state != USER_ABSENT || !m->keys[who]);
     if (r.state == USER_UNKNOWN && m->keys[who]) {
-        check(user_cache_chance(m->cache, &u) != USER_CHANCE_NONE);
+        check(chance != USER_CHANCE_NONE);
     }
     if (!m->tracked) {
         check(!user_cache_complete(m->cache));

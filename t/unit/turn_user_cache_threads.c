@@ -47,15 +47,15 @@ static void look(int i, int is_stable)
     struct user_record r;
     char buffer[64];
     struct user_name u = numbered(is_stable ? "stable" : "fleeting", i, buffer);
+    enum user_chance chance = user_cache_find(c, &u, 5000, &r);
 
-    user_cache_find(c, &u, 5000, &r);
     atomic_fetch_add(&finds, 1);
     if (r.state == USER_VALID) {
         int key = is_stable ? 1 + i % 100 : r.key[0];
 
         wrong_keys += r.key[0] != key || r.key[15] != key;
     } else if (is_stable) {
-        lost += user_cache_chance(c, &u) == USER_CHANCE_NONE;
+        lost += r.state == USER_ABSENT || chance == USER_CHANCE_NONE;
     }
 }
 
@@ -143,9 +143,65 @@ static void together(size_t capacity, const char *what)
     user_cache_destroy(c);
 }
 
+/* ---- one who always exists, held or not, complete or not ---- */
+
+static const struct user_name here = {"r", 1, "here", 4};
+static const struct user_name other = {"r", 1, "other", 5};
+
+static void *look_on(void *arg)
+{
+    struct user_record r;
+
+    (void)arg;
+    while (!atomic_load(&stop)) {
+        enum user_chance chance = user_cache_find(c, &here, 5000, &r);
+
+        lost += r.state == USER_UNKNOWN && chance == USER_CHANCE_NONE;
+        atomic_fetch_add(&finds, 1);
+    }
+    return NULL;
+}
+
+/* Reads all; another logs in, for whom the one gives way; and is removed. */
+static void come_and_go(uint64_t number)
+{
+    struct user_record valid = record(1, number), gone = record(0, number + 1);
+
+    user_cache_begin_resync(c, 2);
+    user_cache_resync(c, &here, &valid);
+    user_cache_end_resync(c, revoked, NULL);
+    user_cache_store(c, &other, user_cache_guard(c, &other), 9000, &valid);
+    user_cache_change(c, &other, 9000, &gone);
+}
+
+static void completeness_comes_and_goes(void)
+{
+    enum { TIMES = 30000 };
+    pthread_t readers[READERS];
+
+    atomic_store(&stop, 0);
+    lost = finds = 0;
+    c = user_cache_create(1);
+    come_and_go(1);
+    for (size_t i = 0; i < READERS; i++) {
+        pthread_create(&readers[i], NULL, look_on, NULL);
+    }
+    for (uint64_t i = 1; i < TIMES; i++) {
+        come_and_go(2 * i);
+    }
+    atomic_store(&stop, 1);
+    for (size_t i = 0; i < READERS; i++) {
+        pthread_join(readers[i], NULL);
+    }
+    is_int(lost, 0, "who gave way is never said not to exist");
+    ok(finds > TIMES, "in %d look-ups", finds);
+    user_cache_destroy(c);
+}
+
 int main(void)
 {
     together(2000, "all fit");
     together(600, "some give way");
+    completeness_comes_and_goes();
     return done_testing();
 }
