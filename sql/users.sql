@@ -54,8 +54,12 @@ drop trigger if exists credential_changed on turn.credential;
 create trigger credential_changed before update on turn.credential
     for each row execute function turn.credential_changed();
 
--- More users than one wants to see: turn.list_users.
-create or replace view turn.users with (security_barrier) as
+-- For turn.list_users, which looks for them by name among all others.
+create index if not exists credential_unusual on turn.credential (realm, name)
+    where not enabled or valid_from is not null or valid_until is not null;
+
+-- Inside: no barrier hinders an index here.
+create or replace view turn.user_with_state as
 select realm, name,
     case
     when not enabled then 'disabled'
@@ -63,8 +67,13 @@ select realm, name,
     when valid_from > now() then 'not yet valid'
     else 'active'
     end as state,
-    valid_from, valid_until, note, created, changed
+    valid_from, valid_until, note, created, changed, enabled
 from turn.credential;
+
+-- More users than one wants to see: turn.list_users.
+create or replace view turn.users with (security_barrier) as
+select realm, name, state, valid_from, valid_until, note, created, changed
+from turn.user_with_state;
 
 comment on view turn.users is
     'TURN users; state is active, disabled, expired or not yet valid';
@@ -278,28 +287,52 @@ comment on function turn.remove_user is
 'Takes a TURN user away. Errors: P0002 no such user.
   select turn.remove_user(''octavio.com'', ''turnuser'');';
 
+-- Names are looked at in their order, from an index, and so many of them at
+-- most for a page: whatever a realm holds, a page costs as much.
 create or replace function turn.list_users(
     realm text, name_like text default '%', state text default null,
     after text default '', most integer default 100)
 returns setof turn.users language plpgsql stable security definer
-set search_path = pg_catalog, turn, pg_temp as $$
+set search_path = pg_catalog, turn, pg_temp
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
+declare
+    look_at constant bigint := case when most is not null
+        then greatest(100000, most) end;
+    some_users constant text := format('select * from turn.user_with_state u
+        where u.realm = $1 and u.name > $2 %s order by u.name',
+        case when state <> 'active' then 'and (not u.enabled
+            or u.valid_from is not null or u.valid_until is not null)' end);
+    listed bigint;
+    last_name text;
 begin
     perform turn.refuse(case when state not in
             ('active', 'disabled', 'expired', 'not yet valid') then format(
         'state "%s" is none of active, disabled, expired, not yet valid',
         state) end);
-    return query
-    select u.* from turn.users u
-    where u.realm = list_users.realm and u.name > list_users.after
-        and (list_users.name_like = '%' or u.name like list_users.name_like)
-        and (list_users.state is null or u.state = list_users.state)
-    order by u.name
-    limit list_users.most;
+    return query execute format('select u.realm, u.name, u.state, u.valid_from,
+            u.valid_until, u.note, u.created, u.changed
+        from (%s limit $3) as u
+        where ($4 = ''%%'' or u.name like $4) and ($5 is null or u.state = $5)
+        order by u.name limit $6', some_users)
+    using realm, coalesce(after, ''), look_at, name_like, state, most;
+
+    get diagnostics listed = row_count;
+    if listed < most then
+        execute format('select min(u.name) from (%s offset $3 limit 2) as u
+            having count(*) = 2', some_users)
+        into last_name using realm, coalesce(after, ''), look_at - 1;
+    end if;
+    if last_name is not null then
+        raise notice '% users were looked at, there are more', look_at
+            using hint = format('To go on: after => %L', last_name);
+    end if;
 end $$;
 
 comment on function turn.list_users is
 'Lists users of a realm by name, at most 100 unless told; after is where the
 list before ended. name_like: with % and _ as in LIKE; state: as in turn.users.
+No call looks at more than 100,000 users (of disabled, expired and not yet valid
+ones: users with such marks); a notice says how to go on.
 Errors: 22023 no such state.
   select * from turn.list_users(''octavio.com'', ''guest-%'', ''expired'');
   select * from turn.list_users(''octavio.com'', after => ''guest-99'');';

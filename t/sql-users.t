@@ -268,9 +268,42 @@ subtest 'users are listed by name' => sub {
     is($list->(", most => 2, after => 'g2'"), 'g3 g4', 'the next');
     is($list->(", '%4'"), 'g4', 'by pattern');
     is($list->(", state => 'disabled'"), 'g3', 'by state');
+    is($list->(', most => null'), 'g1 g2 g3 g4 g5', 'as many as there are');
     is(error("select turn.list_users('list.test', state => 'x')"),
         '22023 state "x" is none of active, disabled, expired, not yet valid',
         'no such state');
+};
+
+subtest 'a page costs the same whatever the realm holds' => sub {
+    $pg->psql("begin;
+        insert into turn.import (realm, name, key)
+        select 'long.test', 'g' || lpad(i::text, 6, '0'), md5(i::text)
+        from generate_series(1, 100500) i;
+        update turn.credential set enabled = false
+        where name in ('g000007', 'g100400') and realm = 'long.test';
+        commit; analyze turn.credential");
+    # Buffers that one call reads, also when it is not the first.
+    my $read = sub {
+        my ($arguments) = @_;
+        my $plan = $pg->psql("set plan_cache_mode = force_generic_plan;
+            explain (analyze, buffers, costs off)
+            select * from turn.list_users('long.test'$arguments)");
+        return 0 + ($plan =~ /Buffers: shared hit=(\d+)/)[0];
+    };
+    cmp_ok($read->($_->[1]), '<', 1000, $_->[0])
+        for ['the first', ''], ['in the middle', ", after => 'g050000'"],
+            ['the last', ", after => 'g100490'"],
+            ['disabled ones', ", state => 'disabled'"];
+    my $names = sub { $pg->try_psql("select string_agg(name, ' ')
+        from turn.list_users('long.test', $_[0])") };
+    is($names->("state => 'disabled'"), "g000007 g100400\n",
+        'those of a state are found among many others');
+    my $page = $names->("'%0400'");
+    like($page, qr/ g090400$/m, 'a pattern is looked for in 100,000 names');
+    like($page, qr/NOTICE: .*\n.*after => 'g100000'/, '... and no more, a '
+        . 'notice says so');
+    is($names->("'%0400', after => 'g100000'"), "g100400\n", '... and goes on');
+    $pg->psql("delete from turn.credential where realm = 'long.test'");
 };
 
 subtest 'names that coturn takes are taken' => sub {
