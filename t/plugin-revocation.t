@@ -15,7 +15,7 @@ use Time::HiRes qw(sleep time);
 my $pg = Edge::Postgres->start;
 $pg->install;
 $pg->value("select count(turn.add_user('octavio.test', name, 'right')) from
-    unnest('{guest,guest2,other,full,changing,expiring,forger}'::text[]) name");
+    unnest('{guest,guest2,other,full,changing,expiring,forger,rekeyed}'::text[]) name");
 
 my $figures_dir = "$Edge::Netns::dir/figures";
 mkdir $figures_dir;
@@ -117,6 +117,25 @@ sub relay_sockets {
     cmp_ok(time - $until, '<=', 1.2, '... within a second');
 }
 
+# ---- very many ----
+
+{
+    my @names = map { "many$_" } 1 .. 200;
+    $pg->value("select count(turn.add_user('octavio.test', name, 'right'))
+        from unnest(?::text[]) name", \@names);
+    my $others = relay_sockets();
+    my @held = map { Held->new($_, 1) } @names;
+    is(relay_sockets(), $others + 200, 'two hundred users have live relays');
+    $pg->psql("update turn.credential set enabled = false
+        where name like 'many%'");
+    my $committed = time;
+    ok(wait_until(sub { relay_sockets() == $others }, 10),
+        'disabled by one statement: all are closed');
+    my $took = time - $committed;
+    cmp_ok($took, '<=', 1, '... within a second');
+    diag(sprintf '%.3f s', $took);
+}
+
 # ---- a thousand and eight hundred ----
 
 {
@@ -135,6 +154,17 @@ sub relay_sockets {
     diag(sprintf '%.3f s', $took) if $took > 0.5;
     is($bystander->alive, 1, '... but not that of another user');
     ok(wait_until(sub { closed() >= 1800 + $closed }), 'the figures count them');
+}
+
+# ---- who logs in with the new password ----
+
+# The second look closes who is there by then, and nobody who comes later.
+{
+    $pg->value("select turn.set_password('octavio.test', 'rekeyed', 'new')");
+    my $held = Held->new('rekeyed', 3000, '-p', 'new');
+    sleep 0.5;
+    cmp_ok($held->alive, '>', 500,
+        'a user who logs in all the time with a new password keeps relays');
 }
 
 # ---- forged lists ----

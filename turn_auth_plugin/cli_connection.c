@@ -122,46 +122,62 @@ static enum cli_reply read_reply(struct cli_connection *c,
     return reply;
 }
 
-int cli_list(struct cli_connection *c, const struct user_name *u,
-             struct cli_sessions *l)
+int cli_ask(struct cli_connection *c, const struct user_name *const *users,
+            size_t *count)
 {
     char command[CLI_COMMAND];
+    size_t len = 0, longer, i;
 
-    cli_sessions_begin(l, u);
-    if (send_all(c, command, cli_ps(command, u)) != 0) {
-        return -1;
+    for (i = 0; i < *count; i++, len = longer) {
+        longer = cli_ps(command, len, users[i]);
+        if (longer == len) {
+            break;
+        }
     }
+    *count = i;
+    return send_all(c, command, len);
+}
+
+int cli_read_list(struct cli_connection *c, const struct user_name *u,
+                  struct cli_sessions *l)
+{
+    cli_sessions_begin(l, u);
     return read_reply(c, l) == CLI_READY ? 0 : -1;
 }
 
-static int cancel_batch(struct cli_connection *c, const uint64_t *ids,
-                        size_t count)
+static int read_prompt(struct cli_connection *c)
 {
-    char command[CLI_COMMAND];
-
-    if (send_all(c, command, cli_cs(command, ids, count)) != 0) {
-        return -1;
+    switch (read_reply(c, NULL)) {
+    case CLI_READY:
+        return 0;
+    case CLI_PASSWORD:
+        return fail(c, "it asks for the password again");
+    case CLI_MORE:
+        break;
     }
-    for (size_t i = 0; i < count; i++) {
-        switch (read_reply(c, NULL)) {
-        case CLI_READY:
-            break;
-        case CLI_PASSWORD:
-            return fail(c, "it asks for the password again");
-        case CLI_MORE:
-            return -1;
-        }
-    }
-    return 0;
+    return -1;
 }
 
 int cli_cancel(struct cli_connection *c, const uint64_t *ids, size_t count)
 {
-    for (size_t i = 0; i < count; i += CLI_BATCH) {
-        size_t n = count - i < CLI_BATCH ? count - i : CLI_BATCH;
+    char command[CLI_COMMAND];
+    size_t len, longer, sent;
 
-        if (cancel_batch(c, ids + i, n) != 0) {
+    for (size_t i = 0; i < count; i += sent) {
+        len = 0;
+        for (sent = 0; i + sent < count; sent++, len = longer) {
+            longer = cli_cs(command, len, ids[i + sent]);
+            if (longer == len) {
+                break;
+            }
+        }
+        if (send_all(c, command, len) != 0) {
             return -1;
+        }
+        for (size_t replies = 0; replies < sent; replies++) {
+            if (read_prompt(c) != 0) {
+                return -1;
+            }
         }
     }
     return 0;

@@ -31,9 +31,15 @@ int cli_connect(struct cli_connection *c, const char *address,
                 const struct setting_secret *password);
 void cli_close(struct cli_connection *c);
 
-/* Both 0, or -1 with c->error; then the connection is closed. */
-int cli_list(struct cli_connection *c, const struct user_name *u,
-             struct cli_sessions *l);
+/*
+ * All 0, or -1 with c->error; then the connection is closed. A list is asked
+ * for by its user: *count of the users, as many as fit into one message, at
+ * least one. Their lists are then to be read, in that order.
+ */
+int cli_ask(struct cli_connection *c, const struct user_name *const *users,
+            size_t *count);
+int cli_read_list(struct cli_connection *c, const struct user_name *u,
+                  struct cli_sessions *l);
 int cli_cancel(struct cli_connection *c, const uint64_t *ids, size_t count);
 
 #endif

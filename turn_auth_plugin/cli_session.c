@@ -268,43 +268,44 @@ int cli_may_name(const struct user_name *u)
         return 0;
     }
     for (size_t i = 0; i < u->name_len; i++) {
-        if ((unsigned char)u->name[i] <= ' ' || u->name[i] == 0x7f) {
+        unsigned char c = (unsigned char)u->name[i];
+
+        if (c <= ' ' || c == 0x7f || c == IAC) {
             return 0;
         }
     }
     return 1;
 }
 
-size_t cli_ps(char command[CLI_COMMAND], const struct user_name *u)
-{
-    size_t n = 0;
-
-    command[n++] = 'p';
-    command[n++] = 's';
-    command[n++] = ' ';
-    for (size_t i = 0; i < u->name_len; i++) {
-        if ((unsigned char)u->name[i] == IAC) {
-            command[n++] = u->name[i];
-        }
-        command[n++] = u->name[i];
-    }
-    command[n++] = '\r';
-    command[n++] = '\n';
-    return n;
-}
-
-size_t cli_cs(char command[CLI_COMMAND], const uint64_t *ids, size_t count)
+/* "VERB ARGUMENT\r\n" */
+static size_t append(char command[CLI_COMMAND], size_t len, const char verb[3],
+                     const char *argument, size_t n)
 {
     static const char nop[] = {(char)IAC, (char)NOP};
-    size_t n = 0;
+    char *p = command + len;
 
-    for (size_t i = 0; i < count && i < CLI_BATCH; i++) {
-        if (i) {
-            memcpy(command + n, nop, sizeof(nop));
-            n += sizeof(nop);
-        }
-        n += (size_t)snprintf(command + n, CLI_COMMAND - n, "cs %llu\r\n",
-                              (unsigned long long)ids[i]);
+    if (len + sizeof(nop) + 3 + n + 2 > CLI_COMMAND) {
+        return len;
     }
-    return n;
+    if (len) {
+        memcpy(p, nop, sizeof(nop));
+        p += sizeof(nop);
+    }
+    memcpy(p, verb, 3);
+    memcpy(p + 3, argument, n);
+    memcpy(p + 3 + n, "\r\n", 2);
+    return (size_t)(p + 3 + n + 2 - command);
+}
+
+size_t cli_ps(char command[CLI_COMMAND], size_t len, const struct user_name *u)
+{
+    return append(command, len, "ps ", u->name, u->name_len);
+}
+
+size_t cli_cs(char command[CLI_COMMAND], size_t len, uint64_t id)
+{
+    char digits[24];
+    int n = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)id);
+
+    return append(command, len, "cs ", digits, (size_t)n);
 }

@@ -64,19 +64,23 @@ enum cli_reply cli_read_sessions(struct cli_reader *r, struct cli_sessions *l,
 
 /*
  * Whether `ps` may be sent with this name: not empty, no control character or
- * space, no '*' at its start (which lists other users).
+ * space, no '*' at its start (which lists other users), and no 0xff, which
+ * telnet can only send in a way that makes coturn take what follows it for a
+ * command of its own.
  */
 int cli_may_name(const struct user_name *u);
 
 /*
- * What to send for `ps USER` (with 0xff doubled, as telnet wants it), and for
- * `cs ID` of at most CLI_BATCH sessions: its length. The CLI takes bytes that
- * arrive together as one command, unless a telnet command (NOP) is between
- * them. The user must be one that cli_may_name().
+ * Both append a command to the len bytes that are there, and return the length
+ * then, or len when there is no room for it: `ps USER` (a user that
+ * cli_may_name) and `cs ID`. The CLI takes bytes that arrive together as one
+ * command, unless a telnet command (NOP) is between them: that is put there. It
+ * reads 4096 bytes at a time and a part of a command would be another command,
+ * so CLI_COMMAND bytes are sent at a time, and their replies awaited.
  */
-#define CLI_BATCH 64
+#define CLI_BATCH 64 /* commands that fit, when names are not long */
 #define CLI_COMMAND 2048
-size_t cli_ps(char command[CLI_COMMAND], const struct user_name *u);
-size_t cli_cs(char command[CLI_COMMAND], const uint64_t *ids, size_t count);
+size_t cli_ps(char command[CLI_COMMAND], size_t len, const struct user_name *u);
+size_t cli_cs(char command[CLI_COMMAND], size_t len, uint64_t id);
 
 #endif

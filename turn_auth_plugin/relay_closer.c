@@ -39,6 +39,13 @@
 /* A session that is cancelled may be listed for some moments more. */
 #define CANCEL_AGAIN_MS 100
 #define LIST_AGAIN_MS 5
+/* Sessions to be cancelled in one round; what is more waits for the next. */
+#define MOST_LISTED 1024
+
+struct look {
+    struct close_entry *entry;
+    int all_known; /* a list that lacked none of the user's sessions has come */
+};
 
 struct relay_closer {
     const struct settings *settings;
@@ -57,8 +64,12 @@ struct relay_closer {
     int64_t failed_ms; /* since when it has been failing; 0: it is not */
     int64_t retry_ms;
     int told; /* a line said that it is away */
+    struct look batch[CLI_BATCH]; /* looked at together */
+    size_t batch_count;
     struct cli_sessions list;
-    uint64_t cancelled[CLI_SESSIONS]; /* in the round before, for this name */
+    uint64_t listed[MOST_LISTED]; /* of the batch, in this round */
+    size_t listed_count;
+    uint64_t cancelled[MOST_LISTED]; /* last */
     size_t cancelled_count;
     int64_t cancelled_ms;
 };
@@ -106,7 +117,7 @@ static int get_connected(struct relay_closer *r)
     return 0;
 }
 
-/* ---- one user ---- */
+/* ---- a batch of users ---- */
 
 static int cancelled_before(const struct relay_closer *r, uint64_t id)
 {
@@ -118,19 +129,19 @@ static int cancelled_before(const struct relay_closer *r, uint64_t id)
     return 0;
 }
 
-/* Cancels what the list names; how many of it are new, or -1. */
+/* Cancels what is listed; how many of it are new, or -1. */
 static int cancel_listed(struct relay_closer *r)
 {
     int again = monotonic_ms() - r->cancelled_ms >= CANCEL_AGAIN_MS;
-    uint64_t ids[CLI_SESSIONS];
+    uint64_t ids[MOST_LISTED];
     size_t count = 0;
     int fresh = 0;
 
-    for (size_t i = 0; i < r->list.count; i++) {
-        int before = cancelled_before(r, r->list.ids[i]);
+    for (size_t i = 0; i < r->listed_count; i++) {
+        int before = cancelled_before(r, r->listed[i]);
 
         if (!before || again) {
-            ids[count++] = r->list.ids[i];
+            ids[count++] = r->listed[i];
         }
         fresh += !before;
     }
@@ -138,8 +149,8 @@ static int cancel_listed(struct relay_closer *r)
         return -1;
     }
     if (count) {
-        memcpy(r->cancelled, r->list.ids, r->list.count * sizeof(ids[0]));
-        r->cancelled_count = r->list.count;
+        memcpy(r->cancelled, r->listed, r->listed_count * sizeof(ids[0]));
+        r->cancelled_count = r->listed_count;
         r->cancelled_ms = monotonic_ms();
     }
     figures_count(FIGURES_RELAYS_CLOSED, (uint64_t)fresh);
@@ -163,50 +174,6 @@ static void note_hidden(const struct relay_closer *r)
     figures_count(FIGURES_REVOKED_UNENFORCED, 1);
 }
 
-/* Until none is left. 0, or -1 when the CLI fails. */
-static int close_sessions(struct relay_closer *r, const struct user_name *u)
-{
-    struct pollfd stop = {.fd = r->stop_fd, .events = POLLIN};
-    int fresh;
-
-    r->cancelled_count = 0;
-    r->cancelled_ms = 0;
-    for (;;) {
-        if (cli_list(&r->cli, u, &r->list) != 0) {
-            return -1;
-        }
-        if (r->list.count == 0) {
-            break;
-        }
-        fresh = cancel_listed(r);
-        if (fresh < 0) {
-            return -1;
-        }
-        if (fresh == 0 && poll(&stop, 1, LIST_AGAIN_MS) > 0) {
-            return -1;
-        }
-    }
-    if (some_are_hidden(&r->list)) {
-        note_hidden(r);
-    }
-    return 0;
-}
-
-/* ---- the queue ---- */
-
-static struct close_entry *take(struct relay_closer *r, int64_t now_ms)
-{
-    struct close_entry *e;
-    size_t given_up;
-
-    pthread_mutex_lock(&r->lock);
-    given_up = close_queue_expire(r->queue, now_ms - GIVE_UP_MS);
-    e = now_ms >= r->retry_ms ? close_queue_take(r->queue, now_ms) : NULL;
-    pthread_mutex_unlock(&r->lock);
-    figures_count(FIGURES_REVOKED_UNENFORCED, given_up);
-    return e;
-}
-
 static void give_back(struct relay_closer *r, struct close_entry *e, int done)
 {
     pthread_mutex_lock(&r->lock);
@@ -218,17 +185,129 @@ static void give_back(struct relay_closer *r, struct close_entry *e, int done)
     pthread_mutex_unlock(&r->lock);
 }
 
-static void look_at(struct relay_closer *r, struct close_entry *e)
+/* Sessions of the list join those to be cancelled; how many. */
+static size_t add_listed(struct relay_closer *r, int only_cancelled)
 {
-    int done = get_connected(r) == 0;
+    size_t before = r->listed_count;
 
-    if (done && close_sessions(r, &e->user) != 0) {
-        note_failure(r, monotonic_ms());
-        done = 0;
-    } else if (done) {
-        note_success(r, monotonic_ms());
+    for (size_t i = 0; i < r->list.count && r->listed_count < MOST_LISTED;
+         i++) {
+        if (!only_cancelled || cancelled_before(r, r->list.ids[i])) {
+            r->listed[r->listed_count++] = r->list.ids[i];
+        }
     }
-    give_back(r, e, done);
+    return r->listed_count - before;
+}
+
+/*
+ * A user's list has come. The user is through when all sessions have been
+ * listed once and none of them is left: what came since then is the second
+ * look's, or a login with a new password, and those may never cease.
+ */
+static void take_list(struct relay_closer *r, struct look look)
+{
+    const struct cli_sessions *l = &r->list;
+    size_t added = add_listed(r, look.all_known);
+
+    if (added == 0 && (look.all_known || l->count == 0)) {
+        if (some_are_hidden(l)) {
+            note_hidden(r);
+        }
+        give_back(r, look.entry, 1);
+        return;
+    }
+    look.all_known |= added == l->count && l->total < l->next;
+    r->batch[r->batch_count++] = look;
+}
+
+/* Lists all users of the batch; who is not through stays in it. */
+static int list_batch(struct relay_closer *r)
+{
+    const struct user_name *users[CLI_BATCH];
+    struct look batch[CLI_BATCH];
+    size_t count = r->batch_count, sent;
+
+    memcpy(batch, r->batch, count * sizeof(batch[0]));
+    for (size_t i = 0; i < count; i++) {
+        users[i] = &batch[i].entry->user;
+    }
+    r->listed_count = 0;
+    r->batch_count = 0;
+    for (size_t i = 0, read = 0; i < count; i += sent) {
+        int failed;
+
+        sent = count - i;
+        failed = cli_ask(&r->cli, users + i, &sent);
+        for (; !failed && read < i + sent; read++) {
+            failed = cli_read_list(&r->cli, users[read], &r->list);
+            if (!failed) {
+                take_list(r, batch[read]);
+            }
+        }
+        if (failed) {
+            memcpy(r->batch + r->batch_count, batch + read,
+                   (count - read) * sizeof(batch[0]));
+            r->batch_count += count - read;
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Until all of them are through. 0, or -1 when the CLI fails. */
+static int close_sessions(struct relay_closer *r)
+{
+    struct pollfd stop = {.fd = r->stop_fd, .events = POLLIN};
+    int fresh;
+
+    r->cancelled_count = 0;
+    r->cancelled_ms = 0;
+    for (;;) {
+        if (list_batch(r) != 0) {
+            return -1;
+        }
+        if (r->batch_count == 0) {
+            return 0;
+        }
+        fresh = cancel_listed(r);
+        if (fresh < 0 ||
+            (fresh == 0 && poll(&stop, 1, LIST_AGAIN_MS) > 0)) {
+            return -1;
+        }
+    }
+}
+
+static void look_at_batch(struct relay_closer *r)
+{
+    if (get_connected(r) == 0) {
+        if (close_sessions(r) == 0) {
+            note_success(r, monotonic_ms());
+        } else {
+            note_failure(r, monotonic_ms());
+        }
+    }
+    while (r->batch_count > 0) {
+        give_back(r, r->batch[--r->batch_count].entry, 0);
+    }
+}
+
+/* ---- the queue ---- */
+
+/* Whose turn it is: as many as one message holds. */
+static size_t take_batch(struct relay_closer *r, int64_t now_ms)
+{
+    struct close_entry *e;
+    size_t given_up;
+
+    pthread_mutex_lock(&r->lock);
+    given_up = close_queue_expire(r->queue, now_ms - GIVE_UP_MS);
+    while (now_ms >= r->retry_ms && r->batch_count < CLI_BATCH &&
+           (e = close_queue_take(r->queue, now_ms))) {
+        r->batch[r->batch_count++] = (struct look){e, 0};
+    }
+    pthread_mutex_unlock(&r->lock);
+    figures_count(FIGURES_REVOKED_UNENFORCED, given_up);
+    return r->batch_count;
 }
 
 /* ---- the thread ---- */
@@ -277,10 +356,9 @@ static void *run(void *arg)
     get_connected(r);
     while (!atomic_load(&r->stopping)) {
         int64_t now_ms = monotonic_ms();
-        struct close_entry *e = take(r, now_ms);
 
-        if (e) {
-            look_at(r, e);
+        if (take_batch(r, now_ms) > 0) {
+            look_at_batch(r);
         } else if (r->failed_ms && now_ms >= r->retry_ms) {
             get_connected(r);
         } else if (r->cli.fd >= 0 && now_ms >= r->used_ms + IDLE_MS) {

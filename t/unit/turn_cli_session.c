@@ -117,14 +117,12 @@ static void forged(void)
 static void telnet(void)
 {
     static const struct user_name odd = {"r", 1, "\xff", 1};
-    char command[CLI_COMMAND];
 
     lists("\xff\xfb\x01\xff\xfd\x03\xff\xf1\xff\xfa\x18\x01\xff\xf0" SESSION(
               "1", "000000000000000001", "ann", "octavio.test") END("1"),
           &ann, 1, "telnet's own commands are left out");
     lists(SESSION("1", "000000000000000001", "\xff\xff", "r") END("1"), &odd, 1,
           "a name with 0xff");
-    is_mem(command, cli_ps(command, &odd), "ps \xff\xff\r\n", "and its ps");
 }
 
 static enum cli_reply prompt_of(const char *text)
@@ -163,25 +161,36 @@ static int may(const char *name)
 
 static void commands(void)
 {
-    static const uint64_t ids[] = {1, 18446744073709551615u};
-    uint64_t many[CLI_BATCH];
-    char command[CLI_COMMAND], longest[USER_NAME_MAX + 1];
+    char command[CLI_COMMAND], longest[USER_NAME_MAX];
     struct user_name u = {"r", 1, longest, USER_NAME_MAX};
+    size_t len, longer = 0;
+    int count = 0;
 
-    is_mem(command, cli_ps(command, &ann), "ps ann\r\n", "ps");
-    is_mem(command, cli_cs(command, ids, 2),
+    len = cli_ps(command, 0, &ann);
+    is_mem(command, len, "ps ann\r\n", "ps");
+    len = cli_ps(command, len, &ann);
+    is_mem(command, len, "ps ann\r\n\xff\xf1ps ann\r\n",
+           "two, and a NOP between them");
+    len = cli_cs(command, cli_cs(command, 0, 1), 18446744073709551615u);
+    is_mem(command, len,
            "cs 1\r\n\xff\xf1"
            "cs 18446744073709551615\r\n",
-           "cs, and a NOP between two");
-    memset(many, 0xff, sizeof(many));
-    ok(cli_cs(command, many, CLI_BATCH) < CLI_COMMAND, "the longest cs");
-    memset(longest, 0xff, sizeof(longest));
-    is_int((long)cli_ps(command, &u), 2 * USER_NAME_MAX + 5, "the longest ps");
+           "cs");
+    memset(longest, 'x', sizeof(longest));
+    do {
+        len = longer;
+        longer = cli_ps(command, len, &u);
+        count += longer > len;
+    } while (longer > len);
+    is_int(count, 3, "of the longest names three fit, and no part of another");
+    is_int((long)len, 3 * (3 + USER_NAME_MAX + 2) + 2 * 2, "their length");
     ok(may("ann") && may("17:ann") && may("a*"), "names");
     ok(!may(""), "no name lists everybody: never sent");
     ok(!may("*") && !may("*ann"), "'*' lists others: never sent");
     ok(!may("a\r\nstop") && !may("a b") && !may("a\x1b") && !may("a\x7f"),
        "control characters and spaces are never sent");
+    ok(!may("x\xffstop"), "telnet's own byte is never sent: coturn takes what "
+                          "follows for a command");
 }
 
 int main(void)
