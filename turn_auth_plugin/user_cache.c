@@ -45,8 +45,8 @@ void user_cache_locate(struct user_cache *c, const struct user_name *u, int add,
             (add ? realm_number_add(&c->realms, realm, u->realm, u->realm_len)
                  : realm_number(&c->realms, realm, u->realm, u->realm_len));
     }
-    w->place =
-        (struct user_place){(uint32_t)w->hash, number, u->name, u->name_len};
+    w->place = (struct user_place){(uint32_t)w->hash | 1, number, u->name,
+                                   u->name_len};
 }
 
 /* ---- slots and records ---- */
@@ -84,12 +84,12 @@ static void read_slot(const struct user_slot *s, enum user_state state,
     memcpy(r->key, s->key, USER_KEY_LEN);
 }
 
-static int supersedes(const struct user_cache *c, enum source source,
-                      const struct user_slot *s, const struct user_record *r)
+static int supersedes(enum source source, const struct user_slot *s,
+                      const struct user_record *r)
 {
     struct user_version v = version_of(s);
 
-    if (source == SNAPSHOT && s->resync != c->resync) {
+    if (source == SNAPSHOT && !s->given) {
         return 1;
     }
     if (is_known(v) && is_known(r->version) &&
@@ -120,8 +120,8 @@ static void write_slot(struct user_cache *c, struct user_slot *s,
     s->valid_until_ms = until_ms(r);
     s->number = r->version.number;
     s->epoch = r->version.epoch;
-    if (!c->resyncing || source == SNAPSHOT || r->read_ms >= c->begin_ms) {
-        s->resync = c->resync;
+    if (source == SNAPSHOT || r->read_ms >= c->begin_ms) {
+        s->given = 1;
     }
     memcpy(s->key, r->key, USER_KEY_LEN);
 }
@@ -230,7 +230,7 @@ static void store_in_shard(struct user_cache *c, const struct where *w,
     if (!s) {
         s = user_table_find(&w->shard->absent, &w->place);
     }
-    o->newer = !s || supersedes(c, source, s, r);
+    o->newer = !s || supersedes(source, s, r);
     if (!o->newer) {
         return;
     }

@@ -43,10 +43,9 @@ struct user_cache {
     struct census *next_census; /* the same, of the resync under way */
     struct census *pushed_out;  /* the same: who was logged in, with key */
 
-    int resyncing; /* the writer's, like the rest up to resync */
+    int resyncing; /* the writer's, like the next two */
     int left_out;  /* somebody was, in the resync under way */
     int64_t begin_ms;
-    uint32_t resync; /* how many began */
 
     atomic_uint guard_of_all;
     atomic_uint guards[GUARDS];

@@ -4,6 +4,13 @@
 
 #include "user_cache_inside.h"
 
+static void forget_given(struct user_table *t)
+{
+    for (size_t i = 0; i < t->size; i++) {
+        t->slots[i].given = 0;
+    }
+}
+
 void user_cache_begin_resync(struct user_cache *c, int64_t begin_ms)
 {
     user_cache_lose_track(c);
@@ -12,7 +19,14 @@ void user_cache_begin_resync(struct user_cache *c, int64_t begin_ms)
     c->resyncing = 1;
     c->left_out = 0;
     c->begin_ms = begin_ms;
-    c->resync++;
+    for (size_t i = 0; i < user_cache_shards(c); i++) {
+        struct shard *sh = &c->shards[i];
+
+        pthread_mutex_lock(&sh->lock);
+        forget_given(&sh->valid);
+        forget_given(&sh->absent);
+        pthread_mutex_unlock(&sh->lock);
+    }
 }
 
 enum user_stored user_cache_resync(struct user_cache *c,
@@ -38,7 +52,7 @@ static int sweep_valid(struct user_cache *c, struct shard *sh, size_t *i,
     while (*i < sh->valid.size && !found) {
         struct user_slot *s = &sh->valid.slots[*i];
 
-        if (!s->realm || s->resync == c->resync) {
+        if (!s->realm || s->given) {
             ++*i;
             continue;
         }
@@ -60,7 +74,7 @@ static void sweep_absent(struct user_cache *c, struct shard *sh)
     while (i < sh->absent.size) {
         struct user_slot *s = &sh->absent.slots[i];
 
-        if (!s->realm || s->resync == c->resync) {
+        if (!s->realm || s->given) {
             i++;
         } else {
             user_cache_remove_absent(c, sh, s);

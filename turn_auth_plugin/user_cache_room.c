@@ -4,33 +4,28 @@
 
 #include "user_cache_inside.h"
 
-static uint64_t rank_used(const struct user_slot *s, uint32_t resync)
+static uint64_t rank_used(const struct user_slot *s)
 {
-    (void)resync;
     return s->used_s;
 }
 
-static uint64_t rank_unused(const struct user_slot *s, uint32_t resync)
+static uint64_t rank_unused(const struct user_slot *s)
 {
-    (void)resync;
     return s->used_s ? UINT64_MAX : 0;
 }
 
-static uint64_t rank_unused_not_given(const struct user_slot *s,
-                                      uint32_t resync)
+static uint64_t rank_unused_not_given(const struct user_slot *s)
 {
-    return s->used_s || s->resync == resync ? UINT64_MAX : 0;
+    return s->used_s || s->given ? UINT64_MAX : 0;
 }
 
-static uint64_t rank_never_were(const struct user_slot *s, uint32_t resync)
+static uint64_t rank_never_were(const struct user_slot *s)
 {
-    (void)resync;
     return has_end(s) || is_known(version_of(s)) ? UINT64_MAX : s->used_s;
 }
 
-static uint64_t rank_absent(const struct user_slot *s, uint32_t resync)
+static uint64_t rank_absent(const struct user_slot *s)
 {
-    (void)resync;
     return has_end(s) ? UINT64_MAX
                       : (uint64_t)is_known(version_of(s)) << 32 | s->used_s;
 }
@@ -61,8 +56,7 @@ int user_cache_room_for_user(struct user_cache *c, struct shard *sh,
     s = user_table_least(&sh->valid,
                          source == ANSWER ? rank_used
                          : source == FEED ? rank_unused
-                                          : rank_unused_not_given,
-                         c->resync);
+                                          : rank_unused_not_given);
     if (!s) {
         return source == ANSWER;
     }
@@ -82,8 +76,8 @@ int user_cache_room_for_absent(struct user_cache *c, struct shard *sh,
     if (atomic_load(&c->absent_count) < c->absent_capacity) {
         return 1;
     }
-    s = user_table_least(&sh->absent, never_was ? rank_never_were : rank_absent,
-                         0);
+    s = user_table_least(&sh->absent,
+                         never_was ? rank_never_were : rank_absent);
     if (s) {
         user_cache_remove_absent(c, sh, s);
     }

@@ -15,18 +15,17 @@
 /* The end of the times that fit: later ones count as no end. */
 #define USER_TABLE_MAX_MS (((int64_t)1 << 48) - 1)
 
-/* 72 bytes, so that a million users take no more than 112 MB. */
+/* One cache line. */
 struct user_slot {
     int64_t read_ms : 48; /* may be < 0: before this machine started */
     uint64_t name_len : 10;
     uint64_t queued : 1; /* its end is in the expiry queue */
+    uint64_t given : 1;  /* or stored, since the last resync began */
     uint64_t valid_until_ms : 48;
     uint64_t realm : 11; /* its number, from 1; 0: the slot is free */
     uint64_t number;     /* version, with epoch */
     uint32_t epoch;
-    uint32_t hash;
     uint32_t used_s; /* when last looked up; 0: not, since it changed */
-    uint32_t resync; /* the last that gave it */
     uint8_t key[USER_TABLE_KEY];
     union {
         char bytes[USER_TABLE_INLINE];
@@ -34,17 +33,18 @@ struct user_slot {
     } name;
 };
 
-_Static_assert(sizeof(struct user_slot) == 72, "what user_cache.h promises");
+_Static_assert(sizeof(struct user_slot) == 64, "what user_cache.h promises");
 
 struct user_table {
-    struct user_slot *slots;
+    struct user_slot *slots; /* on whole pages, the hashes behind them */
+    uint32_t *hashes;        /* of each slot; 0: it is free */
     size_t size;
     size_t count;
     size_t hand; /* where the next search for one to give way begins */
     size_t far_bytes;
 };
 
-/* Who is meant. hash: keyed, the same every time for realm and name. */
+/* Who is meant. hash: keyed, the same every time for realm and name; not 0. */
 struct user_place {
     uint32_t hash;
     unsigned realm;
@@ -72,9 +72,8 @@ size_t user_table_bytes(const struct user_table *t);
  * Of the next few, the one with the least rank() gives way; those of rank
  * UINT64_MAX do not. NULL when there is none.
  */
-struct user_slot *user_table_least(struct user_table *t,
-                                   uint64_t (*rank)(const struct user_slot *s,
-                                                    uint32_t resync),
-                                   uint32_t resync);
+struct user_slot *
+user_table_least(struct user_table *t,
+                 uint64_t (*rank)(const struct user_slot *s));
 
 #endif

@@ -494,12 +494,14 @@ static void a_resync(void)
 
     user_cache_begin_resync(c, 300);
     resync("same", USER_VALID, 1, 3, 2);
+    resync("late", USER_VALID, 4, 3, 5);
     user_cache_break_resync(c);
     is_int(state("new"), USER_VALID, "broken off: nobody is swept");
     is_int(user_cache_complete(c), 0, "and it is not complete");
     user_cache_begin_resync(c, 400);
     resync("same", USER_VALID, 1, 3, 2);
     is_int(end_resync(), 1, "the next one is");
+    is_int(state("late"), USER_UNKNOWN, "who was in the broken one only: gone");
     is_int((long)user_cache_count(c, USER_VALID), 1, "with one user");
     user_cache_destroy(c);
 }
