@@ -10,8 +10,11 @@
 
 /* Takes about a millisecond to store: look-ups are answered in between. */
 #define FETCH_SQL "fetch 1000 from turn_users"
-/* The server works on the next slice while this one is stored. */
-#define FETCHES_AHEAD 2
+/*
+ * The server works on the next slices while this one is stored, and while they
+ * are on their way: as many as 10 ms each way ask for.
+ */
+#define FETCHES_AHEAD 16
 
 enum { BEGIN, LIMITS, SNAPSHOT, DECLARE, FETCH, COMMIT };
 
@@ -61,7 +64,8 @@ void full_reading_begin(struct full_reading *r, struct link *l,
     /* All of it is wanted, and it may take long. */
     ask(r, LIMITS,
         "select set_config('statement_timeout','0',true),"
-        "set_config('cursor_tuple_fraction','1',true)",
+        "set_config('cursor_tuple_fraction','1',true),"
+        "set_config('jit','off',true)",
         NULL);
     ask(r, SNAPSHOT,
         "select epoch,identity,now_ms,pg_current_snapshot()::text "
