@@ -362,10 +362,23 @@ static void take_state(struct feed *f, int64_t asked_ms, const PGresult *res)
 
 /* ---- reading many ---- */
 
+/*
+ * Since it was asked which it is, it may have become another one; a new epoch
+ * cannot begin here, where only reading is allowed.
+ */
+static int is_still_it(const struct feed *f, const PGresult *res)
+{
+    return strcmp(f->identity, PQgetvalue(res, 0, 1)) == 0 &&
+           user_rows_number(res, 0, 0, 0) == f->epoch;
+}
+
 static void take_snapshot(struct feed *f, int64_t asked_ms, const PGresult *res)
 {
+    if (!is_still_it(f, res)) {
+        link_give_up(f->link, "another database than a moment ago");
+        return;
+    }
     f->reading_ms = asked_ms;
-    f->epoch = (uint32_t)user_rows_number(res, 0, 0, 0);
     hear_clock(f, asked_ms, res, 2);
     free(f->next_snapshot);
     f->next_snapshot = strdup(PQgetvalue(res, 0, 3));
@@ -483,7 +496,9 @@ static void answer(void *owner, int what, void *which, int64_t asked_ms,
     if (!good) {
         none_because(f, res);
     } else if (what == THERE && PQgetvalue(res, 0, 0)[0] != 't') {
-        none(f, "it lacks cms-edge's sql/install.sql", LOOK_AGAIN_MS);
+        /* Where there was one, a backup may just be on its way in. */
+        none(f, "it lacks cms-edge's sql/install.sql",
+             f->read_before ? TRY_AGAIN_MS : LOOK_AGAIN_MS);
     } else if (what == THERE) {
         ask(f, STATE, STATE_SQL, NULL);
     } else if (what == STATE) {

@@ -25,12 +25,12 @@
 #define FIRST_CONNECT_MS 1000
 
 /* In a database with cms-edge's schema, and in one with coturn's tables. */
-#define RECORD_SQL                                                             \
-    "select " USER_RECORD_COLUMNS " from turn.user_record "                    \
-    "where name=$1 and realm=$2"
-#define PLAIN_SQL                                                              \
-    "select null,hmackey,null,null from turnusers_lt "                         \
-    "where name=$1 and realm=$2"
+static const char record_sql[] =
+    "select " USER_RECORD_COLUMNS " from turn.user_record "
+    "where name=$1 and realm=$2";
+static const char plain_sql[] =
+    "select null,hmackey,null,null from turnusers_lt "
+    "where name=$1 and realm=$2";
 #define HAS_RECORDS_SQL                                                        \
     "select coalesce(has_table_privilege(to_regclass('turn.user_record'),"     \
     "'select'),false)"
@@ -252,7 +252,7 @@ static void answer(void *owner, int what, void *which, int64_t asked_ms,
         take_user(q, which, asked_ms, res);
     } else {
         q->sql =
-            good && PQgetvalue(res, 0, 0)[0] == 't' ? RECORD_SQL : PLAIN_SQL;
+            good && PQgetvalue(res, 0, 0)[0] == 't' ? record_sql : plain_sql;
     }
 }
 
@@ -502,6 +502,10 @@ void user_questions_changed(struct user_questions *q, const struct user_name *u,
 
 void user_questions_read_all(struct user_questions *q)
 {
+    if (q->sql == plain_sql) {
+        /* It was asked while a backup was on its way in. */
+        link_ask(q->link, HAS_RECORDS, NULL, HAS_RECORDS_SQL, 0, NULL);
+    }
     if (q->redis) {
         redis_cache_sweep(q->redis);
     }
