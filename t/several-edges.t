@@ -19,7 +19,7 @@ Edge::Coturn::add_addresses(map({ @$_ } values %edge), '192.0.2.180',
     map { "192.0.2.$_" } 181 .. 183);
 Edge::Examples::install();
 spew('/etc/hosts', "192.0.2.181 db1.octavio.test\n"
-        . "192.0.2.182 db2.octavio.test\n192.0.2.183 redis.octavio.test\n");
+        . "192.0.2.182 db2.octavio.test\n");
 
 # ---- secrets ----
 
