@@ -148,11 +148,30 @@ static void tell_server(struct feed *f)
     }
 }
 
+/* A connection alone is not enough: something on it tells nothing. */
+static void begin_silence(struct feed *f, const char *reason)
+{
+    snprintf(f->reason, sizeof(f->reason), "%s", reason);
+    outage_failure(&f->outage, 0, monotonic_ms());
+    f->outage.failures = 0; /* only time counts */
+}
+
+static void end_silence(struct feed *f)
+{
+    int64_t gone_ms = outage_up(&f->outage, monotonic_ms());
+
+    if (gone_ms >= 0) {
+        notice("PostgreSQL %s tells changes again after %.1f s", f->o.label,
+               (double)gone_ms / 1e3);
+    }
+}
+
 /* All that was committed before asked_ms is in memory. */
 static void confirm(struct feed *f, int64_t asked_ms)
 {
     int64_t timeout_ms = f->o.settings->query_timeout_ms;
 
+    end_silence(f);
     tell_server(f);
     atomic_store(&f->confirmed_ms, asked_ms);
     if (f->none_told) {
@@ -271,6 +290,7 @@ static void begin_reading(struct feed *f, enum full_reading_which which)
 
 static void none(struct feed *f, const char *why, int64_t pause_ms)
 {
+    end_silence(f);
     f->phase = NONE;
     f->look_ms = monotonic_ms() + pause_ms;
     if (!f->none_told) {
@@ -300,6 +320,7 @@ static int is_same_cluster(const struct feed *f, const char *identity)
 
 static void know_server(struct feed *f, const char *identity)
 {
+    end_silence(f);
     snprintf(f->identity, sizeof(f->identity), "%s", identity);
     f->hosts_tried = 0;
     f->server_ms = 0;
@@ -461,6 +482,7 @@ static void take_changes(struct feed *f, int64_t asked_ms, const PGresult *res)
     int rows = PQgetisnull(res, 0, NAME_COLUMN) ? 0 : PQntuples(res);
 
     if (strcmp(f->identity, PQgetvalue(res, 0, 2)) != 0 ||
+        user_rows_number(res, 0, 1, 0) != f->epoch ||
         in_recovery != f->in_recovery) {
         look(f);
         return;
@@ -491,6 +513,7 @@ static void answer(void *owner, int what, void *which, int64_t asked_ms,
     }
     f->asking--;
     if (what == CHANGES && !res) {
+        begin_silence(f, "no answer in time");
         return; /* the next heartbeat asks again */
     }
     if (!good) {
@@ -549,12 +572,7 @@ static void notified(void *owner, const char *channel)
 static void up(void *owner)
 {
     struct feed *f = owner;
-    int64_t gone_ms = outage_up(&f->outage, monotonic_ms());
 
-    if (gone_ms >= 0) {
-        notice("PostgreSQL %s tells changes again after %.1f s", f->o.label,
-               (double)gone_ms / 1e3);
-    }
     if (f->phase == AWAY) {
         look(f);
     }
@@ -572,16 +590,12 @@ static void down(void *owner, const char *reason)
     f->lost = 0;
     f->reading.lost = 0;
     f->listening = 0;
-    snprintf(f->reason, sizeof(f->reason), "%s", reason);
-    outage_failure(&f->outage, 0, monotonic_ms());
-    f->outage.failures = 0; /* only time counts */
+    begin_silence(f, reason);
 }
 
 static void silent(void *owner)
 {
-    struct feed *f = owner;
-
-    snprintf(f->reason, sizeof(f->reason), "no answer in time");
+    begin_silence(owner, "no answer in time");
 }
 
 static const struct link_events events = {

@@ -318,13 +318,17 @@ static void redis_answer(void *owner, void *which, const struct user_record *r)
     explicit_bzero(&answer, sizeof(answer));
 }
 
-/* Another edge knows of a change before our feed does. */
+/*
+ * Another edge knows of a change that this one does not. That counts only where
+ * it cannot be asked for: otherwise the feed tells it, or the next question.
+ */
 static void redis_newer(void *owner, const struct user_name *u,
                         const struct user_record *r)
 {
     struct user_questions *q = owner;
 
-    if (user_cache_store(q->o.users, u, user_cache_guard(q->o.users, u),
+    if (q->outage.away &&
+        user_cache_store(q->o.users, u, user_cache_guard(q->o.users, u),
                          monotonic_ms(), r) == USER_STORED_REVOKED) {
         q->o.events->revoked(q->o.owner, u);
     }

@@ -1,4 +1,4 @@
-/* sources: turn_auth_plugin/feed.c turn_auth_plugin/full_reading.c turn_auth_plugin/user_questions.c turn_auth_plugin/user_rows.c turn_auth_plugin/hmackey.c turn_auth_plugin/pending.c turn_auth_plugin/outage.c turn_auth_plugin/server_clock.c turn_auth_plugin/redis_use.c turn_auth_plugin/figures.c turn_auth_plugin/notice.c turn_auth_plugin/user_cache.c turn_auth_plugin/user_cache_others.c turn_auth_plugin/user_cache_room.c turn_auth_plugin/user_cache_resync.c turn_auth_plugin/user_table.c turn_auth_plugin/realm_numbers.c turn_auth_plugin/census.c turn_auth_plugin/expiry_queue.c turn_auth_plugin/name_hash.c turn_auth_plugin/secret_memory.c */
+/* sources: turn_auth_plugin/feed.c turn_auth_plugin/full_reading.c turn_auth_plugin/user_questions.c turn_auth_plugin/user_rows.c turn_auth_plugin/hmackey.c turn_auth_plugin/pending.c turn_auth_plugin/outage.c turn_auth_plugin/server_clock.c turn_auth_plugin/redis_use.c turn_auth_plugin/figures.c turn_auth_plugin/user_cache.c turn_auth_plugin/user_cache_others.c turn_auth_plugin/user_cache_room.c turn_auth_plugin/user_cache_resync.c turn_auth_plugin/user_table.c turn_auth_plugin/realm_numbers.c turn_auth_plugin/census.c turn_auth_plugin/expiry_queue.c turn_auth_plugin/name_hash.c turn_auth_plugin/secret_memory.c */
 
 /*
  * The feed and the look-ups, with servers whose answers come in the order the
@@ -19,7 +19,24 @@
 #define NEW_KEY "22222222222222222222222222222222"
 #define IDENTITY "123/00000001/1"
 
-/* ---- no Redis ---- */
+/* ---- what is logged ---- */
+
+static char noticed[10000];
+
+void notice(const char *fmt, ...)
+{
+    size_t n = strlen(noticed);
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(noticed + n, sizeof(noticed) - n, fmt, ap);
+    va_end(ap);
+}
+
+/* ---- a Redis that knows nothing, and tells of changes ---- */
+
+static const struct redis_events *redis_events;
+static void *redis_owner;
 
 struct redis_cache *redis_cache_create(const struct settings *s,
                                        struct user_cache *users,
@@ -27,9 +44,10 @@ struct redis_cache *redis_cache_create(const struct settings *s,
                                        void *owner, char *error,
                                        size_t error_size)
 {
-    (void)s, (void)users, (void)events, (void)owner, (void)error;
-    (void)error_size;
-    return NULL;
+    (void)s, (void)users, (void)error, (void)error_size;
+    redis_events = events;
+    redis_owner = owner;
+    return (struct redis_cache *)noticed; /* not NULL */
 }
 
 int redis_cache_usable(const struct redis_cache *r)
@@ -96,12 +114,10 @@ static struct user_cache *users;
 static struct feed *feed;
 static struct link *feed_link, *users_link;
 static struct user_questions *questions;
-static int revoked_users;
 
 static void revoked(void *owner, const struct user_name *u)
 {
     (void)owner, (void)u;
-    revoked_users++;
 }
 
 static void changed(void *owner, const struct user_name *u,
@@ -151,7 +167,7 @@ static void make(size_t capacity)
                                         .settings = &settings,
                                         .events = &users_events};
 
-    revoked_users = 0;
+    noticed[0] = '\0';
     fo.users = uo.users = users = user_cache_create(capacity);
     uo.feed = feed = feed_create(&fo);
     feed_link = fake_last;
@@ -457,6 +473,70 @@ static void backup_on_its_way(void)
        "one that never had a feed is looked at now and then");
 }
 
+/* A heartbeat's answer that tells of no change. */
+static PGresult *quiet(const char *epoch)
+{
+    return fake_rows(1, 11,
+                     (const char *[]){"f", epoch, IDENTITY, "1", "11:11:", NULL,
+                                      NULL, NULL, NULL, NULL, NULL});
+}
+
+static void later_epoch(void)
+{
+    make(10);
+    warm_up();
+    step();
+    fake_answer(feed_link, "user_record where xact", quiet("8"));
+    is_int(feed_link->given_up, 0, "a new epoch, and the same database");
+    answer_look("8", IDENTITY);
+    is_int(feed_epoch(feed), 8, "... counts from now on");
+    step();
+    is_int((long)fake_count(feed_link, "user_record where xact"), 1,
+           "... and what changed is read as before");
+}
+
+static void silence(void)
+{
+    const char *line;
+
+    make(10);
+    warm_up();
+    noticed[0] = '\0';
+    for (int i = 0; i < 200; i++) {
+        step();
+        fake_answer(feed_link, "user_record where xact", NULL);
+        fake_up(feed_link);
+    }
+    line = strstr(noticed, "does not tell changes (no answer in time)");
+    ok(line && !strstr(line + 20, "tell"),
+       "a connection that tells no changes: a line says so, once");
+    step();
+    fake_answer(feed_link, "user_record where xact", quiet("7"));
+    ok(strstr(noticed, "tells changes again") != NULL,
+       "... and one when it does");
+}
+
+static void newer_in_redis(void)
+{
+    struct user_record r = {.state = USER_VALID,
+                            .version = {9, 1},
+                            .valid_until_ms = USER_FOREVER,
+                            .key = {0x22}};
+    struct user_name u = named("old");
+
+    strcpy(settings.redis, "127.0.0.1:6379");
+    make(10);
+    warm_up();
+    redis_events->newer(redis_owner, &u, &r);
+    ok(has_key_now("old", OLD_KEY),
+       "Redis holds a later version: it is not believed");
+    link_give_up(users_link, "away");
+    users_link->o.events->down(users_link->o.owner, "away");
+    redis_events->newer(redis_owner, &u, &r);
+    ok(has_key_now("old", NEW_KEY), "... but where PostgreSQL is away");
+    settings.redis[0] = '\0';
+}
+
 int main(void)
 {
     reads_ahead();
@@ -466,5 +546,8 @@ int main(void)
     removed_counts_by_version();
     guard_of_a_reading();
     backup_on_its_way();
+    later_epoch();
+    silence();
+    newer_in_redis();
     return done_testing();
 }
