@@ -244,6 +244,12 @@ end $$;
 
 -- ---- which database this is ----
 
+-- Microseconds since 1970: text that no setting of the caller changes.
+create or replace function turn.moment(at timestamptz)
+returns bigint language sql stable as $$
+    select (date_part('epoch', at) * 1000000)::bigint
+$$;
+
 -- Another value when what was committed before may be gone: after a restart, a
 -- crash, a failover, in a copy, with turn.credential restored or rewritten. An
 -- owner who is no superuser does not see when the server last recovered from
@@ -254,21 +260,28 @@ begin
     return concat_ws('/', (select system_identifier from pg_control_system()),
         case when pg_is_in_recovery() then 'standby'
             else left(pg_walfile_name(pg_current_wal_lsn()), 8) end,
-        date_part('epoch', pg_postmaster_start_time()),
-        (select date_part('epoch', backend_start)
+        turn.moment(pg_postmaster_start_time()),
+        (select turn.moment(backend_start)
             from pg_stat_get_activity(null)
             where backend_type = 'checkpointer'),
         (select oid from pg_database where datname = current_database()),
         pg_relation_filenode('turn.credential'));
 end $$;
 
--- Journal rows of transactions yet to come are from elsewhere (a dump).
+-- Journal rows of transactions yet to come are from elsewhere (a dump). Null
+-- while somebody else begins an epoch and does not come to an end: edges look
+-- again later, as on a standby, and nobody can keep them waiting.
 create or replace function turn.begin_epoch(identity text)
 returns bigint language plpgsql as $$
 declare
     began bigint;
 begin
-    lock table turn.epoch in exclusive mode;
+    begin
+        perform set_config('lock_timeout', '300ms', true);
+        lock table turn.epoch in exclusive mode;
+    exception when lock_not_available then
+        return null;
+    end;
     -- A number that was told is never lost, lest it is given again.
     perform set_config('synchronous_commit', 'local', true);
     select e.number into began
@@ -289,8 +302,8 @@ begin
 end $$;
 
 -- For edges: is this a standby, the epoch, what the database is known by, and
--- the server's clock. The epoch is null where none has begun and none can: on
--- a standby, or in a read-only transaction.
+-- the server's clock. The epoch is null where none has begun and none can now:
+-- on a standby, in a read-only transaction, while somebody else begins one.
 create or replace function turn.edge_state(
     out in_recovery boolean, out epoch bigint, out identity text,
     out now_ms bigint)

@@ -316,6 +316,27 @@ subtest 'an epoch lasts while the database is the same' => sub {
     cmp_ok($third, '>', $second->{epoch}, 'for truncate began another');
 };
 
+subtest 'nobody who may ask begins one for fun, or keeps others from it' => sub {
+    my $before = state_of();
+    my $dbh = $pg->new_dbh(user => 'turn_server');
+    $dbh->do($_) for 'set extra_float_digits = -15', 'set datestyle = German',
+        "set timezone = 'Asia/Tokyo'", "set bytea_output = 'escape'",
+        "set intervalstyle = 'iso_8601'";
+    my $state = $dbh->selectrow_hashref('select * from turn.edge_state()');
+    is_deeply([@$state{qw(epoch identity)}], [@$before{qw(epoch identity)}],
+        'whatever the settings: the same epoch, the same identity');
+
+    $pg->psql('truncate turn.credential');
+    $dbh->begin_work;
+    my ($began) = $dbh->selectrow_array('select epoch from turn.edge_state()');
+    cmp_ok($began, '>', $before->{epoch}, 'one begins an epoch, and waits');
+    my $asked = time;
+    is(state_of()->{epoch}, undef, 'another is told of none');
+    cmp_ok(time - $asked, '<', 2, '... soon');
+    $dbh->rollback;
+    cmp_ok(state_of()->{epoch}, '>', $before->{epoch}, 'and gets one later');
+};
+
 subtest 'and ends when the server lost what it had not written' => sub {
     my $before = state_of();
     kill KILL => $pg->dbh(user => 'turn_server')->{pg_pid};
