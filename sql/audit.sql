@@ -189,7 +189,8 @@ declare
     pruned bigint;
 begin
     perform turn.refuse(case
-        when older_than is null or older_than < '30 days' then
+        when older_than is null or now() - older_than > now() - '30 days'
+            ::interval then
             'lines of the last 30 days stay' end);
     delete from turn.audit_line l where l.at < now() - older_than;
     get diagnostics pruned = row_count;

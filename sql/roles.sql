@@ -18,9 +18,15 @@
 --
 -- Whoever takes over coturn can do as turn_server what PostgreSQL lets every
 -- role do, too: temporary tables, large objects, notifications (edges take them
--- for hints), advisory locks, its own password and settings, work without end;
--- before PostgreSQL 15 also tables in schema public. None of it reaches schema
--- turn. Where the database serves others as well, this takes most of it away:
+-- for hints; a queue full of them, 8 GB, makes changes of users fail), advisory
+-- locks, its own password and settings, work without end; before PostgreSQL 15
+-- also tables in schema public. None of it reaches schema turn. And it can end
+-- every session of its own role, so that other edges of the same role do not
+-- hear of changes: give each edge a role of its own.
+--
+--     create role edge1 login in role turn_server;
+--
+-- Where the database serves others as well, this takes most of it away:
 --
 --     revoke temporary on database turn from public;
 --     revoke create on schema public from public;

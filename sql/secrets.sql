@@ -8,6 +8,10 @@
 --     grant usage on schema turn to webapp;
 --     grant execute on function turn.issue to webapp;
 --
+-- Who is logged in when such a name or its secret ends goes on until the client
+-- ends it, as with coturn alone: coturn asks nobody when a relay is refreshed.
+-- Where that is too long, give ordinary users: theirs are closed.
+--
 -- A secret is replaced without anybody noticing: turn.rotate_secret makes a new
 -- one, with which turn.issue signs from then on, and names signed with the old
 -- one stay good for the overlap. Whoever signs elsewhere (CMS does not; your
@@ -177,7 +181,7 @@ set search_path = pg_catalog, turn, pg_temp as $$
 declare
     ends timestamptz := now() + overlap;
 begin
-    perform turn.refuse(case when overlap is null or overlap < '0' then
+    perform turn.refuse(case when overlap is null or ends < now() then
         'the overlap is the time for which old secrets stay good' end);
     -- Of two at once, the later ends what the earlier made.
     lock table turn.shared_secret in share row exclusive mode;
@@ -192,8 +196,8 @@ end $$;
 
 comment on function turn.rotate_secret is
 'Makes a new secret of time-limited users and returns it, once; all others of
-the realm end after the overlap. A name that was signed with an old one is
-refused from then on, whatever its own expiry. Overlap 0: at once.
+the realm end after the overlap. A login with a name that was signed with an old
+one is refused from then on, whatever its own expiry. Overlap 0: at once.
 Errors: 22023 no possible realm or overlap.
   select turn.rotate_secret(''octavio.com'');
   select turn.rotate_secret(''octavio.com'', overlap => ''0'');';
@@ -244,9 +248,9 @@ declare
     expiry bigint;
 begin
     perform turn.refuse(case
-        when lifetime is null or lifetime < '1 second' then
+        when lifetime is null or now() + lifetime < now() + '1 second' then
             'the lifetime is less than a second'
-        when lifetime > '30 days' then format(
+        when now() + lifetime > now() + '30 days' then format(
             'the lifetime %s is more than 30 days: turn.add_user adds users '
             'for longer', lifetime)
         end);

@@ -92,6 +92,9 @@ subtest 'nobody but the owner changes it' => sub {
         qr/lines of the last 30 days stay/, 'nor hides what was just done');
     $pg->psql("update turn.audit_line set at = now() - interval '13 months'
         where what = 'user removed'");
+    like($pg->try_psql("select turn.prune_audit('-100 years 36030 days')",
+        user => 'alice'), qr/lines of the last 30 days stay/,
+        'however that is said');
     is($pg->psql('select turn.prune_audit()', user => 'alice'), 1,
         'lines of more than a year can be pruned');
     is($pg->psql("select what || ' ' || details || ' ' || who from turn.audit

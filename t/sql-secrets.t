@@ -90,6 +90,10 @@ subtest 'what cannot be a time-limited user is refused' => sub {
         ['a', '0', 'the lifetime is less than a second'],
         ['a', '-1 day', 'the lifetime is less than a second'],
         ['a', undef, 'the lifetime is less than a second'],
+        ['a', '4000 years -1439970 days', 'the lifetime 4000 years '
+            . '-1439970 days is more than 30 days: turn.add_user adds users '
+            . 'for longer'],
+        ['a', '-100 years 36500 days', 'the lifetime is less than a second'],
         ['a', '31 days', 'the lifetime 31 days is more than 30 days: '
             . 'turn.add_user adds users for longer'])
     {
