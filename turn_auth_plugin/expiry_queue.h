@@ -25,14 +25,14 @@ struct expiry {
 
 struct expiry_queue;
 
-/* Holds at most so many. NULL when there is no memory. */
+/* Holds so many, the earlier ones. NULL when there is no memory. */
 struct expiry_queue *expiry_queue_create(size_t limit);
 void expiry_queue_destroy(struct expiry_queue *q);
 
 /*
- * when_ms: unix time. 0 when it was not added: the queue is full, there is no
- * memory, or the name is longer than user_name.h allows. The same user may be
- * added more than once.
+ * when_ms: unix time. Of a user who is there already the time becomes this one.
+ * Returns 0 when it was not added: the queue is full of earlier ones, there is
+ * no memory, or the name is longer than user_name.h allows.
  */
 int expiry_queue_add(struct expiry_queue *q, int64_t when_ms,
                      enum expiry_kind kind, const struct user_name *u);

@@ -13,6 +13,8 @@
 #define USERS_PER_SHARD 2048
 #define MAX_SHARDS 1024
 #define FEWEST_ABSENT 64
+/* Of users who gave way, too, the ends are waited for. */
+#define FEWEST_EXPIRIES 65536
 
 _Static_assert(USER_TABLE_KEY == USER_KEY_LEN, "one key");
 
@@ -322,7 +324,8 @@ static int make_parts(struct user_cache *c)
         c->shard_bits++;
     }
     c->shards = aligned_alloc(64, user_cache_shards(c) * sizeof(*c->shards));
-    c->expiries = expiry_queue_create(c->capacity);
+    c->expiries = expiry_queue_create(
+        c->capacity > FEWEST_EXPIRIES ? c->capacity : FEWEST_EXPIRIES);
     if (!c->shards || !c->expiries) {
         return 0;
     }

@@ -1,4 +1,4 @@
-/* sources: turn_auth_plugin/expiry_queue.c */
+/* sources: turn_auth_plugin/expiry_queue.c turn_auth_plugin/name_hash.c */
 
 /*
  * Any sequence of adding and taking: what comes is the earliest of what is
@@ -21,20 +21,23 @@ static void check(int good)
     }
 }
 
-/* The time is said in the name, too. */
-static void add(struct expiry_queue *q, int *waiting, uint8_t when)
+/* The time is said in the name, too. Who moves has another time before. */
+static void add(struct expiry_queue *q, int *waiting, uint8_t when, int moves)
 {
     char name[256];
-    struct user_name u = {"realm", 5, name, 1 + when};
+    struct user_name u = {"realm", 5, name, 1 + (size_t)when};
     size_t before = expiry_queue_count(q);
 
     memset(name, when, sizeof(name));
-    if (expiry_queue_add(q, when, EXPIRY_ENDS, &u)) {
-        waiting[when]++;
-        check(before < LIMIT);
-    } else {
-        check(before == LIMIT);
+    if (before == LIMIT && !waiting[when]) {
+        return;
     }
+    if (moves) {
+        check(expiry_queue_add(q, 255 - when, EXPIRY_ENDS, &u));
+    }
+    check(expiry_queue_add(q, when, EXPIRY_ENDS, &u));
+    check(expiry_queue_count(q) == before + !waiting[when]);
+    waiting[when] = 1;
 }
 
 static void take(struct expiry_queue *q, int *waiting, uint8_t now)
@@ -64,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     for (size_t i = 0; i + 2 <= size; i += 2) {
         if (data[i] % 2) {
-            add(q, waiting, data[i + 1]);
+            add(q, waiting, data[i + 1], data[i] & 2);
         } else {
             take(q, waiting, data[i + 1]);
         }

@@ -1,4 +1,4 @@
-/* sources: turn_auth_plugin/expiry_queue.c */
+/* sources: turn_auth_plugin/expiry_queue.c turn_auth_plugin/name_hash.c */
 
 #include "expiry_queue.h"
 #include "tap.h"
@@ -42,13 +42,21 @@ static void bounds(void)
     struct expiry e;
 
     for (int i = 0; i < 3; i++) {
-        expiry_queue_add(q, i, EXPIRY_ENDS, &u);
+        snprintf(text, sizeof(text), "%d", i);
+        u = named("r", text);
+        expiry_queue_add(q, 10 + i, EXPIRY_ENDS, &u);
     }
-    is_int(expiry_queue_add(q, 0, EXPIRY_ENDS, &u), 0,
+    u = named("r", "u");
+    is_int(expiry_queue_add(q, 12, EXPIRY_ENDS, &u), 0,
            "no more than its limit");
-    expiry_queue_take(q, 0, &e);
-    is_int(expiry_queue_add(q, 0, EXPIRY_ENDS, &u), 1, "one out, one in");
-    expiry_queue_take(q, 0, &e);
+    is_int(expiry_queue_add(q, 9, EXPIRY_ENDS, &u), 1,
+           "but a later one gives way to an earlier");
+    is_int((long)expiry_queue_count(q), 3, "as many as before");
+    expiry_queue_take(q, 9, &e);
+    ok(strcmp(e.name.name, "u") == 0, "which comes");
+    expiry_queue_take(q, 20, &e);
+    expiry_queue_take(q, 20, &e);
+    is_int(e.when_ms, 11, "and the latest does not");
     memset(text, 'x', sizeof(text));
     u.name = text;
     u.name_len = USER_NAME_MAX + 1;
@@ -67,17 +75,47 @@ static void bounds(void)
     expiry_queue_destroy(q);
 }
 
+static void again(void)
+{
+    struct expiry_queue *q = expiry_queue_create(3);
+    struct user_name u = named("r", "u"), other = named("r", "other");
+    struct expiry e;
+
+    for (int i = 0; i < 100; i++) {
+        is_int(expiry_queue_add(q, 1000 + i, EXPIRY_ENDS, &u), 1, "moved");
+    }
+    expiry_queue_add(q, 1050, EXPIRY_ENDS, &other);
+    is_int((long)expiry_queue_count(q), 2, "each user is there once");
+    expiry_queue_take(q, 2000, &e);
+    is_int(e.when_ms, 1050, "somebody else's comes");
+    expiry_queue_take(q, 2000, &e);
+    is_int(e.when_ms, 1099, "before one that was moved behind it");
+    expiry_queue_add(q, 500, EXPIRY_ENDS, &u);
+    expiry_queue_add(q, 400, EXPIRY_ENDS, &u);
+    expiry_queue_add(q, 300, EXPIRY_BEGINS, &u);
+    expiry_queue_take(q, 2000, &e);
+    is_int(e.kind, EXPIRY_BEGINS, "an end is no beginning");
+    expiry_queue_take(q, 2000, &e);
+    is_int(e.when_ms, 400, "and moved forth");
+    is_int((long)expiry_queue_count(q), 0, "that was all");
+    expiry_queue_destroy(q);
+}
+
 static void many(void)
 {
     enum { MANY = 20000 };
     struct expiry_queue *q = expiry_queue_create(MANY);
-    struct user_name u = named("r", "somebody");
     int64_t last_ms = 0;
     int taken = 0, wrong = 0;
+    char name[32];
     struct expiry e;
 
     srand(3);
     for (int i = 0; i < MANY; i++) {
+        struct user_name u = named("r", name);
+
+        snprintf(name, sizeof(name), "user%d", i);
+        u.name_len = strlen(name);
         expiry_queue_add(q, rand() % 1000, EXPIRY_ENDS, &u);
     }
     ok(expiry_queue_bytes(q) < (size_t)100 * MANY, "under 100 bytes each");
@@ -95,6 +133,7 @@ int main(void)
 {
     order();
     bounds();
+    again();
     many();
     return done_testing();
 }
