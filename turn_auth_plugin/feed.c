@@ -48,11 +48,9 @@ enum { THERE, STATE, LISTEN, CHANGES };
     "select in_recovery,epoch,identity,now_ms from turn.edge_state()"
 /* The columns of STATE_SQL, then: */
 enum { SNAPSHOT_COLUMN = 4, NAME_COLUMN, RECORD_COLUMN = 7 };
-#define CHANGES_SQL(condition)                                                 \
+#define CHANGES_SQL(users)                                                     \
     "select s.*,pg_current_snapshot()::text,u.* from (" STATE_SQL ") s "       \
-    "left join (select realm,name," USER_RECORD_COLUMNS                        \
-    " from turn.user_record where " condition " limit " MOST_CHANGES_TEXT      \
-    ") u on true"
+    "left join (" users " limit " MOST_CHANGES_TEXT ") u on true"
 
 enum phase {
     AWAY,      /* no connection */
@@ -252,8 +250,7 @@ static void ask_for_changes(struct feed *f, int64_t now_ms)
 {
     char sql[1024];
 
-    snprintf(sql, sizeof(sql), CHANGES_SQL("%s"),
-             full_reading_condition(changed(f)));
+    snprintf(sql, sizeof(sql), CHANGES_SQL("%s"), full_reading_sql(changed(f)));
     f->asked_ms = now_ms;
     f->hinted = 0;
     ask(f, CHANGES, sql, f->snapshot);

@@ -6,7 +6,7 @@
 
 #include "user_rows.h"
 
-#include <string.h>
+#include <stdio.h>
 
 /* Takes about a millisecond to store: look-ups are answered in between. */
 #define FETCH_SQL "fetch 1000 from turn_users"
@@ -18,21 +18,28 @@
 
 enum { BEGIN, LIMITS, SNAPSHOT, DECLARE, FETCH, COMMIT };
 
-#define SELECT                                                                 \
-    "declare turn_users no scroll cursor for select "                          \
-    "realm,name," USER_RECORD_COLUMNS " from turn.user_record where "
+#define DECLARE_SQL "declare turn_users no scroll cursor for "
+#define USERS "select realm,name," USER_RECORD_COLUMNS " from turn.user_record"
 
-static const char *const conditions[] = {
-    [FULL_READING_ALL] = "true",
+/*
+ * What a snapshot (xmin:xmax:running,...) does not show: what began after it,
+ * and what was running then. Two look-ups in an index; one condition for both
+ * would read all since xmin, which one forgotten transaction keeps far back.
+ */
+static const char *const users_sql[] = {
+    [FULL_READING_ALL] = USERS,
     [FULL_READING_CHANGED] =
-        ("xact>=pg_snapshot_xmin($1::pg_snapshot) and "
-         "not pg_visible_in_snapshot(xact,$1::pg_snapshot)"),
-    [FULL_READING_CHANGED_STANDBY] = "xact>=pg_snapshot_xmin($1::pg_snapshot)",
+        (USERS " where xact>=pg_snapshot_xmax($1::text::pg_snapshot) "
+               "union all " USERS " where xact=any(string_to_array("
+               "nullif(split_part($1::text,':',3),''),',')::xid8[])"),
+    /* A standby does not say what is running. */
+    [FULL_READING_CHANGED_STANDBY] =
+        (USERS " where xact>=pg_snapshot_xmin($1::text::pg_snapshot)"),
 };
 
-const char *full_reading_condition(enum full_reading_which which)
+const char *full_reading_sql(enum full_reading_which which)
 {
-    return conditions[which];
+    return users_sql[which];
 }
 
 static void ask(struct full_reading *r, int what, const char *sql,
@@ -55,11 +62,10 @@ static void ask_for_slices(struct full_reading *r)
 void full_reading_begin(struct full_reading *r, struct link *l,
                         enum full_reading_which which, const char *snapshot)
 {
-    char sql[512];
+    char sql[1024];
 
     *r = (struct full_reading){.link = l};
-    strcpy(sql, SELECT);
-    strcat(sql, conditions[which]);
+    snprintf(sql, sizeof(sql), DECLARE_SQL "%s", users_sql[which]);
     ask(r, BEGIN, "begin isolation level repeatable read read only", NULL);
     /* All of it is wanted, and it may take long. */
     ask(r, LIMITS,

@@ -45,7 +45,7 @@ enum full_reading_event {
 enum full_reading_event full_reading_answer(struct full_reading *r, int what,
                                             const PGresult *res);
 
-/* The condition for which; $1 is the snapshot. */
-const char *full_reading_condition(enum full_reading_which which);
+/* The select that reads them: realm, name, record; $1 is the snapshot. */
+const char *full_reading_sql(enum full_reading_which which);
 
 #endif
