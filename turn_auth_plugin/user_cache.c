@@ -94,6 +94,9 @@ static int supersedes(enum source source, const struct user_slot *s,
     if (source == SNAPSHOT && !s->given) {
         return 1;
     }
+    if (source == FEED && is_known(r->version) && !is_known(v)) {
+        return 1;
+    }
     if (is_known(v) && is_known(r->version) &&
         user_version_compare(v, r->version) != 0) {
         return user_version_compare(v, r->version) < 0;

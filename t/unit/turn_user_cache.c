@@ -309,6 +309,8 @@ static void versions(void)
            "the same version read later counts: its time had come");
     is_int(answer("u", USER_VALID, 4, 3, 0, 0), USER_STORED,
            "where the version is not known, the time decides");
+    is_int(change("u", USER_VALID, 5, 2, 6, 1), USER_STORED_REVOKED,
+           "but what the feed says was asked before and happened after");
     user_cache_destroy(c);
 }
 
