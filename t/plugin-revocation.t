@@ -15,7 +15,9 @@ use Time::HiRes qw(sleep time);
 my $pg = Edge::Postgres->start;
 $pg->install;
 $pg->value("select count(turn.add_user('octavio.test', name, 'right')) from
-    unnest('{guest,guest2,other,full,changing,expiring,forger,rekeyed}'::text[]) name");
+    (select unnest('{guest,guest2,other,full,changing,expiring,forger,rekeyed}'
+        ::text[]) as name union all
+    select 'many' || i from generate_series(1, 200) i) as names");
 
 my $figures_dir = "$Edge::Netns::dir/figures";
 mkdir $figures_dir;
@@ -94,6 +96,9 @@ sub relay_sockets {
     $pg->value("select turn.disable_user('octavio.test', 'guest')");
     ok(wait_until(sub { $held{guest}->alive == 0 }, 2),
         'a disabled user has no live relay');
+    ok($turn->wait_log(qr/^turn_auth_plugin:\ user\ "guest"\ in\ realm\ "octavio.test"
+            \ is\ revoked:\ live\ relays\ closed:\ 3$/mx),
+        '... and a line says so');
     is($held{guest2}->alive, 3, '... one with a longer name keeps them');
     is($held{other}->alive, 3, '... and so do others');
     $pg->value("select turn.remove_user('octavio.test', 'guest2')");
@@ -120,11 +125,8 @@ sub relay_sockets {
 # ---- very many ----
 
 {
-    my @names = map { "many$_" } 1 .. 200;
-    $pg->value("select count(turn.add_user('octavio.test', name, 'right'))
-        from unnest(?::text[]) name", \@names);
     my $others = relay_sockets();
-    my @held = map { Held->new($_, 1) } @names;
+    my @held = map { Held->new("many$_", 1) } 1 .. 200;
     is(relay_sockets(), $others + 200, 'two hundred users have live relays');
     $pg->psql("update turn.credential set enabled = false
         where name like 'many%'");

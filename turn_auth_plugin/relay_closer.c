@@ -41,10 +41,13 @@
 #define LIST_AGAIN_MS 5
 /* Sessions to be cancelled in one round; what is more waits for the next. */
 #define MOST_LISTED 1024
+/* So many users at once get a line each, more one together. */
+#define FEW 10
 
 struct look {
     struct close_entry *entry;
     int all_known; /* a list that lacked none of the user's sessions has come */
+    int closed;    /* sessions */
 };
 
 struct relay_closer {
@@ -63,9 +66,12 @@ struct relay_closer {
     int64_t used_ms;   /* when the connection was used last */
     int64_t failed_ms; /* since when it has been failing; 0: it is not */
     int64_t retry_ms;
-    int told; /* a line said that it is away */
+    int told;                     /* a line said that it is away */
     struct look batch[CLI_BATCH]; /* looked at together */
     size_t batch_count;
+    int few;          /* in this batch: each is worth a line */
+    int closed_users; /* of this batch, and their sessions */
+    int closed;
     struct cli_sessions list;
     uint64_t listed[MOST_LISTED]; /* of the batch, in this round */
     size_t listed_count;
@@ -83,8 +89,8 @@ static void note_failure(struct relay_closer *r, int64_t now_ms)
     }
     if (!r->told && now_ms - r->failed_ms >= GRACE_MS) {
         notice("coturn's CLI %s is away (%s); live relays of revoked users "
-               "last until it is back",
-               r->settings->cli, r->cli.error);
+               "last until it is back, or for good after %d minutes",
+               r->settings->cli, r->cli.error, GIVE_UP_MS / 60000);
         figures_store_state(FIGURES_CLI, FIGURES_STORE_AWAY);
         r->told = 1;
     }
@@ -186,17 +192,38 @@ static void give_back(struct relay_closer *r, struct close_entry *e, int done)
 }
 
 /* Sessions of the list join those to be cancelled; how many. */
-static size_t add_listed(struct relay_closer *r, int only_cancelled)
+static size_t add_listed(struct relay_closer *r, struct look *look)
 {
     size_t before = r->listed_count;
 
     for (size_t i = 0; i < r->list.count && r->listed_count < MOST_LISTED;
          i++) {
-        if (!only_cancelled || cancelled_before(r, r->list.ids[i])) {
+        int known = cancelled_before(r, r->list.ids[i]);
+
+        if (known || !look->all_known) {
             r->listed[r->listed_count++] = r->list.ids[i];
+            look->closed += !known;
         }
     }
     return r->listed_count - before;
+}
+
+/* A user is through. */
+static void note_closed(struct relay_closer *r, const struct look *look)
+{
+    const struct user_name *u = &look->entry->user;
+
+    if (look->closed == 0) {
+        return;
+    }
+    r->closed_users++;
+    r->closed += look->closed;
+    if (r->few) {
+        notice("user \"%.*s\" in realm \"%.*s\" is revoked: live relays "
+               "closed: %d",
+               (int)u->name_len, u->name, (int)u->realm_len, u->realm,
+               look->closed);
+    }
 }
 
 /*
@@ -207,12 +234,13 @@ static size_t add_listed(struct relay_closer *r, int only_cancelled)
 static void take_list(struct relay_closer *r, struct look look)
 {
     const struct cli_sessions *l = &r->list;
-    size_t added = add_listed(r, look.all_known);
+    size_t added = add_listed(r, &look);
 
     if (added == 0 && (look.all_known || l->count == 0)) {
         if (some_are_hidden(l)) {
             note_hidden(r);
         }
+        note_closed(r, &look);
         give_back(r, look.entry, 1);
         return;
     }
@@ -270,8 +298,7 @@ static int close_sessions(struct relay_closer *r)
             return 0;
         }
         fresh = cancel_listed(r);
-        if (fresh < 0 ||
-            (fresh == 0 && poll(&stop, 1, LIST_AGAIN_MS) > 0)) {
+        if (fresh < 0 || (fresh == 0 && poll(&stop, 1, LIST_AGAIN_MS) > 0)) {
             return -1;
         }
     }
@@ -279,12 +306,19 @@ static int close_sessions(struct relay_closer *r)
 
 static void look_at_batch(struct relay_closer *r)
 {
+    r->few = r->batch_count <= FEW;
+    r->closed_users = 0;
+    r->closed = 0;
     if (get_connected(r) == 0) {
         if (close_sessions(r) == 0) {
             note_success(r, monotonic_ms());
         } else {
             note_failure(r, monotonic_ms());
         }
+    }
+    if (!r->few && r->closed_users) {
+        notice("%d users are revoked: live relays closed: %d", r->closed_users,
+               r->closed);
     }
     while (r->batch_count > 0) {
         give_back(r, r->batch[--r->batch_count].entry, 0);
@@ -303,7 +337,7 @@ static size_t take_batch(struct relay_closer *r, int64_t now_ms)
     given_up = close_queue_expire(r->queue, now_ms - GIVE_UP_MS);
     while (now_ms >= r->retry_ms && r->batch_count < CLI_BATCH &&
            (e = close_queue_take(r->queue, now_ms))) {
-        r->batch[r->batch_count++] = (struct look){e, 0};
+        r->batch[r->batch_count++] = (struct look){e, 0, 0};
     }
     pthread_mutex_unlock(&r->lock);
     figures_count(FIGURES_REVOKED_UNENFORCED, given_up);
@@ -447,11 +481,8 @@ void relay_closer_close(struct relay_closer *r, const struct user_name *u)
     int failed, first_failure;
 
     figures_count(FIGURES_REVOKED_USERS, 1);
-    if (!r) {
+    if (!r || !cli_may_name(u)) {
         figures_count(FIGURES_REVOKED_UNENFORCED, 1);
-        return;
-    }
-    if (!cli_may_name(u)) {
         return;
     }
     pthread_mutex_lock(&r->lock);

@@ -23,8 +23,8 @@ struct relay_closer *relay_closer_start(const struct settings *s);
  * (an allocation that was being made). The CLI does not say with which key a
  * relay was made: who logs in with a new password within these 200 ms is closed
  * once, too. Returns at once; the same name again is one more look only. r may
- * be NULL: then it is counted as not enforced. Names
- * that no coturn takes are left out.
+ * be NULL: then it is counted as not enforced, and so are names that cannot be
+ * said to the CLI (cli_session.h).
  */
 void relay_closer_close(struct relay_closer *r, const struct user_name *u);
 
