@@ -107,6 +107,9 @@ ok(wait_until(sub { $strict->allocate('user1', 'right') eq 'ok' }, 4),
 $strict->stop;
 $turn->stop;
 
+unlike($turn->log_text, qr/terminating connection/,
+    'what a server says when it ends is no line of its own');
+
 # ---- a pause ----
 
 my $proxy = Edge::Coturn::delay(listen => '127.0.0.1:5433',

@@ -24,6 +24,13 @@ static void note_host(struct connecting *c, const PGconn *conn, int64_t now_ms)
     }
 }
 
+/* The server's last words when it ends: outages have lines of their own. */
+static void ignore_notice(void *arg, const char *message)
+{
+    (void)arg;
+    (void)message;
+}
+
 PGconn *connecting_begin(struct connecting *c, int64_t now_ms)
 {
     const struct connecting_lists *l =
@@ -43,6 +50,7 @@ PGconn *connecting_begin(struct connecting *c, int64_t now_ms)
         }
     }
     conn = PQconnectStartParams(keys, values, 1);
+    PQsetNoticeProcessor(conn, ignore_notice, NULL);
     c->wants = PGRES_POLLING_WRITING;
     c->at[0] = '\0';
     if (conn) {

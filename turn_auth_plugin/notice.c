@@ -25,6 +25,18 @@ static int stderr_is_read(void)
     return !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3);
 }
 
+/* What others say is quoted in lines; it must not look like one of its own. */
+static void blank_controls(char *c)
+{
+    for (; *c; c++) {
+        if (*c == '\n' || *c == '\r' || *c == '\t') {
+            *c = ' ';
+        } else if ((unsigned char)*c < ' ' || *c == 0x7f) {
+            *c = '?';
+        }
+    }
+}
+
 void notice(const char *format, ...)
 {
     char line[768] = PREFIX;
@@ -35,6 +47,7 @@ void notice(const char *format, ...)
     vsnprintf(line + strlen(PREFIX), sizeof(line) - sizeof(PREFIX) - 1, format,
               args);
     va_end(args);
+    blank_controls(line);
     if (!stderr_is_read()) {
         syslog(LOG_DAEMON | LOG_NOTICE, "%s", line);
         return;
