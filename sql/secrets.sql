@@ -196,8 +196,9 @@ end $$;
 
 comment on function turn.rotate_secret is
 'Makes a new secret of time-limited users and returns it, once; all others of
-the realm end after the overlap. A login with a name that was signed with an old
-one is refused from then on, whatever its own expiry. Overlap 0: at once.
+the realm end after the overlap. Logins with a name that was signed with an old
+one are refused from then on, whatever its own expiry; relays that run go on
+until their clients end them. Overlap 0: at once.
 Errors: 22023 no possible realm or overlap.
   select turn.rotate_secret(''octavio.com'');
   select turn.rotate_secret(''octavio.com'', overlap => ''0'');';
@@ -233,9 +234,10 @@ begin
 end $$;
 
 comment on function turn.remove_secret is
-'Takes a secret away, told by its fingerprint in turn.secrets. Names signed
-with it are refused from now on; a warning says so if none is left that signs
-for good. Errors: P0002 there is none.
+'Takes a secret away, told by its fingerprint in turn.secrets. Logins with names
+signed with it are refused from now on, relays that run go on. A warning says so
+if no secret is left, or none without an end.
+Errors: P0002 there is none.
   select turn.remove_secret(''octavio.com'', ''1b4f0e98'');';
 
 create or replace function turn.issue(
@@ -281,7 +283,9 @@ comment on function turn.issue is
 'Makes a time-limited TURN user, with the name <expiry>:<id>, and its password,
 signed with the newest secret of the realm. Nothing is stored. The lifetime is
 at most 30 days and ends with the secret; ttl is the same in seconds. A role
-that may call this and nothing else sees no secret (sql/secrets.sql).
+that may call this and nothing else sees no secret (sql/secrets.sql). What is
+issued cannot be taken back one by one: turn.rotate_secret with overlap 0
+refuses further logins of all.
 Errors: 22023 an id that coturn refuses, no possible lifetime; P0002 the realm
 has no secret.
   select * from turn.issue(''octavio.com'', ''guest-17'', ''2 hours'');';

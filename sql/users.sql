@@ -190,7 +190,10 @@ end $$;
 
 comment on function turn.set_password is
 'Gives a TURN user another password. Without one it makes it and returns it,
-once. Sessions that are logged in go on until they end.
+once. Who is logged in with the old one is out, at once where the edge closes
+relays (cli), and so is everybody whom this user serves: of CMS''s user, every
+guest. To change it without that, add a second user, tell CMS, and remove the
+first.
 Errors: 22023 no possible password; P0002 no such user.
   select turn.set_password(''octavio.com'', ''turnuser'');';
 
@@ -209,6 +212,7 @@ end $$;
 comment on function turn.set_key is
 'Gives a TURN user another password, told only by its key: 32 hex digits as
 `turnadmin -k` prints them, with or without 0x. No password reaches the server.
+Who is logged in with the old password is out, as with turn.set_password.
 Errors: 22023 no key; P0002 no such user.
   select turn.set_key(''octavio.com'', ''turnuser'',
       ''0x29010c2929b4e8233368220405ac74d9'');';
