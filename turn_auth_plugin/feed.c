@@ -306,12 +306,20 @@ static void none_because(struct feed *f, const PGresult *res)
     none(f, message ? message : "no answer in time", TRY_AGAIN_MS);
 }
 
-/* The same cluster, whether this one is a copy or not? */
-static int is_same_cluster(const struct feed *f, const char *identity)
+/*
+ * Is all that memory knows of this standby's history? A standby that is not the
+ * one of before may be of another; but one that is asked in place of its
+ * primary may be behind it, and then what is newer in memory counts.
+ */
+static int goes_on_with(const struct feed *f, const char *identity,
+                        int same_epoch)
 {
     size_t n = strcspn(identity, "/");
 
-    return f->snapshot && strncmp(f->identity, identity, n) == 0 &&
+    if (!f->snapshot || f->standby) {
+        return f->snapshot && strcmp(f->identity, identity) == 0;
+    }
+    return same_epoch && strncmp(f->identity, identity, n) == 0 &&
            f->identity[n] == '/';
 }
 
@@ -324,9 +332,10 @@ static void know_server(struct feed *f, const char *identity)
     tell_server(f);
 }
 
-static void begin_on_standby(struct feed *f, const char *identity)
+static void begin_on_standby(struct feed *f, const char *identity,
+                             int same_epoch)
 {
-    int known = is_same_cluster(f, identity);
+    int known = goes_on_with(f, identity, same_epoch);
 
     f->standby = 1;
     atomic_store(&f->live_until_ms, 0);
@@ -364,6 +373,7 @@ static void take_state(struct feed *f, int64_t asked_ms, const PGresult *res)
 {
     const char *identity = PQgetvalue(res, 0, 2);
     int in_recovery = PQgetvalue(res, 0, 0)[0] == 't';
+    uint32_t epoch = f->epoch;
 
     f->epoch = (uint32_t)user_rows_number(res, 0, 1, 0);
     f->in_recovery = in_recovery;
@@ -372,7 +382,7 @@ static void take_state(struct feed *f, int64_t asked_ms, const PGresult *res)
         f->hosts_tried++;
         link_try_next_host(f->link, "looking for the primary");
     } else if (in_recovery || !f->epoch) {
-        begin_on_standby(f, identity);
+        begin_on_standby(f, identity, epoch == f->epoch);
     } else {
         begin_on_primary(f, identity);
     }
@@ -400,7 +410,7 @@ static void take_snapshot(struct feed *f, int64_t asked_ms, const PGresult *res)
     hear_clock(f, asked_ms, res, 2);
     free(f->next_snapshot);
     f->next_snapshot = strdup(PQgetvalue(res, 0, 3));
-    f->reads_all = !f->snapshot && !f->standby;
+    f->reads_all = !f->snapshot;
     if (f->reads_all) {
         user_cache_begin_resync(f->o.users, monotonic_ms());
     }
@@ -408,7 +418,9 @@ static void take_snapshot(struct feed *f, int64_t asked_ms, const PGresult *res)
 
 static void tell_read(struct feed *f, int64_t took_ms, int complete)
 {
-    const char *how = f->standby ? "a standby, polled"
+    const char *how = f->in_recovery ? "a standby, polled"
+                      : f->standby
+                          ? "polled: no epoch can begin, its role only reads"
                       : complete ? "complete, feed live"
                                  : "more than cache_size, feed live";
 
@@ -428,6 +440,9 @@ static void end_reading(struct feed *f)
         complete =
             user_cache_end_resync(f->o.users, f->o.events->revoked, f->o.owner);
         figures_count(FIGURES_FEED_RESYNCS, 1);
+    }
+    if (f->standby) {
+        user_cache_lose_track(f->o.users);
     }
     f->reads_all = 0;
     free(f->snapshot);
@@ -587,6 +602,7 @@ static void down(void *owner, const char *reason)
     f->lost = 0;
     f->reading.lost = 0;
     f->listening = 0;
+    link_set_answer_timeout(f->link, f->o.settings->query_timeout_ms);
     begin_silence(f, reason);
 }
 

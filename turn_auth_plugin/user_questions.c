@@ -179,6 +179,10 @@ static int remember(struct user_questions *q, struct pending_look_up *l,
     struct user_name u = pending_name(l);
     struct user_record known;
 
+    if (r->state == USER_VALID && !r->version.epoch &&
+        feed_live(q->o.feed, monotonic_ms())) {
+        return 1; /* not of the tables that the feed follows: no version, end */
+    }
     switch (
         user_cache_store(q->o.users, &u, pending_guard(l), monotonic_ms(), r)) {
     case USER_GUARDED:
@@ -250,6 +254,8 @@ static void answer(void *owner, int what, void *which, int64_t asked_ms,
 
     if (what == USER) {
         take_user(q, which, asked_ms, res);
+    } else if (!res) {
+        link_ask(q->link, HAS_RECORDS, NULL, HAS_RECORDS_SQL, 0, NULL);
     } else {
         q->sql =
             good && PQgetvalue(res, 0, 0)[0] == 't' ? record_sql : plain_sql;

@@ -30,7 +30,7 @@ void user_rows_record(const PGresult *res, int row, int column, int64_t read_ms,
     int key = column + 1, from = column + 2, until = column + 3;
 
     *r = (struct user_record){.state = USER_ABSENT, .read_ms = read_ms};
-    if (epoch) {
+    if (epoch && !PQgetisnull(res, row, column)) {
         r->version.epoch = epoch;
         r->version.number = (uint64_t)user_rows_number(res, row, column, 0);
     }

@@ -473,6 +473,68 @@ static void backup_on_its_way(void)
        "one that never had a feed is looked at now and then");
 }
 
+static void answer_standby(const char *identity)
+{
+    fake_answer(feed_link, "to_regprocedure", truth());
+    fake_answer(feed_link, "edge_state",
+                fake_rows(1, 4, (const char *[]){"t", "7", identity, "1"}));
+}
+
+static void answer_all(const char *epoch, const char *identity)
+{
+    answer_begin(epoch, identity);
+    while (fake_answer(feed_link, "fetch", fake_rows(0, 6, NULL))) {
+    }
+    fake_answer(feed_link, "commit", done());
+}
+
+static void standbys(void)
+{
+    static const char *const identities[] = {"123/standby/1", "123/standby/2"};
+
+    make(10);
+    warm_up();
+    link_give_up(feed_link, "the primary is gone");
+    fake_up(feed_link);
+    answer_standby(identities[0]);
+    step();
+    ok(fake_count(feed_link, "begin") == 0 &&
+           fake_count(feed_link, "user_record where xact") == 1,
+       "a standby in place of its primary may be behind: memory stays");
+    fake_answer(
+        feed_link, "user_record where xact",
+        fake_rows(1, 11,
+                  (const char *[]){"t", "7", identities[1], "1", "11:11:", NULL,
+                                   NULL, NULL, NULL, NULL, NULL}));
+    answer_standby(identities[1]);
+    is_int(remembered("old"), USER_VALID, "a standby becomes another one");
+    answer_all("7", identities[1]);
+    is_int(remembered("old"), USER_UNKNOWN, "... whom it lacks is forgotten");
+    step();
+    is_int((long)fake_count(feed_link, "user_record where xact"), 1,
+           "... and it is polled");
+}
+
+static void no_version(void)
+{
+    struct asker a;
+
+    make(10);
+    warm_up();
+    link_give_up(users_link, "closed");
+    fake_up(users_link);
+    fake_answer(users_link, "has_table_privilege", NULL);
+    is_int((long)fake_count(users_link, "has_table_privilege"), 1,
+           "whether users have versions is asked again until it is known");
+    fake_answer(users_link, "has_table_privilege",
+                fake_rows(1, 1, (const char *[]){"f"}));
+    begin_asking(&a, "user");
+    answer_user(NULL, OLD_KEY);
+    pthread_join(a.thread, NULL);
+    ok(a.answered && remembered("user") == USER_UNKNOWN,
+       "a user of tables that the live feed does not follow is not kept");
+}
+
 /* A heartbeat's answer that tells of no change. */
 static PGresult *quiet(const char *epoch)
 {
@@ -499,13 +561,16 @@ static void silence(void)
 {
     const char *line;
 
+    settings.query_timeout_ms = 1;
     make(10);
     warm_up();
     noticed[0] = '\0';
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 3; i++) {
         step();
         fake_answer(feed_link, "user_record where xact", NULL);
         fake_up(feed_link);
+        usleep(15000);
+        feed_step(feed, 1, 0, monotonic_ms());
     }
     line = strstr(noticed, "does not tell changes (no answer in time)");
     ok(line && !strstr(line + 20, "tell"),
@@ -514,6 +579,7 @@ static void silence(void)
     fake_answer(feed_link, "user_record where xact", quiet("7"));
     ok(strstr(noticed, "tells changes again") != NULL,
        "... and one when it does");
+    settings.query_timeout_ms = 10000;
 }
 
 static void newer_in_redis(void)
@@ -549,5 +615,7 @@ int main(void)
     later_epoch();
     silence();
     newer_in_redis();
+    standbys();
+    no_version();
     return done_testing();
 }
