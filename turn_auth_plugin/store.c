@@ -144,7 +144,10 @@ static int64_t ends_in_ms(struct store *st, int64_t now_ms)
                                 : next_ms - feed_unix_ms(st->feed, now_ms);
 }
 
-/* They are refused in any case (look_up.c); here their relays end. */
+/*
+ * They are refused in any case (look_up.c); here their relays end. Of who is
+ * not remembered any more the queue has the end that was fed last.
+ */
 static void end_users(struct store *st, int64_t now_ms)
 {
     int64_t unix_ms = feed_unix_ms(st->feed, now_ms);
@@ -153,7 +156,9 @@ static void end_users(struct store *st, int64_t now_ms)
 
     while (expiry_queue_take(user_cache_expiries(st->users), unix_ms, &e)) {
         user_cache_peek(st->users, &e.name, &r);
-        if (e.kind == EXPIRY_ENDS && r.valid_until_ms == e.when_ms) {
+        if (e.kind == EXPIRY_ENDS &&
+            (r.state == USER_UNKNOWN ||
+             (r.state == USER_VALID && r.valid_until_ms <= unix_ms))) {
             relay_closer_close(st->closer, &e.name);
         }
         explicit_bzero(&r, sizeof(r));

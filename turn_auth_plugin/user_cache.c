@@ -143,6 +143,7 @@ static struct user_slot *add_valid(struct user_cache *c, const struct where *w,
     }
     if (s) {
         atomic_fetch_add(&c->valid_count, 1);
+        s->used_s = user_cache_was_pushed_out(c, w->hash) ? 1 : 0;
     }
     return s;
 }

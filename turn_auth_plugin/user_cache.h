@@ -60,8 +60,8 @@ void user_cache_destroy(struct user_cache *c);
 /*
  * When the validity of users ends who logged in here. The cache adds to it, as
  * users log in and as ends are changed; the store thread takes from it and
- * looks (user_cache_peek) whether the end still is what it was, or asks where
- * the user is not remembered any more.
+ * looks (user_cache_peek) whether the end has come. Who is not remembered any
+ * more has no other end.
  */
 struct expiry_queue *user_cache_expiries(struct user_cache *c);
 

@@ -442,6 +442,11 @@ static void revocations_of_forgotten(void)
     is_int(change("user3", USER_ABSENT, 8, 1000000, 1, 2), USER_STORED_REVOKED,
            "removed: revoked");
     ends_early("user4");
+    change("user999", USER_ABSENT, 0, 1000000, 1, 2);
+    is_int(change("user5", USER_VALID, 7, 1000000, 1, 2), USER_STORED,
+           "there is room again for one who gave way");
+    is_int(change("user5", USER_VALID, 8, 1000000, 1, 3), USER_STORED_REVOKED,
+           "who has another key then: revoked");
     for (int i = 0; i < 1000; i++) {
         snprintf(name, sizeof(name), "other%d", i);
         wrong += change(name, USER_ABSENT, 0, 1000000, 1, 2) != USER_STORED;
