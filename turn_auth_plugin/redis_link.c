@@ -6,6 +6,7 @@
 #include "redis_link.h"
 
 #include "monotonic.h"
+#include "redis_address.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,6 +41,7 @@ struct question {
 struct redis_link {
     struct redis_link_options o;
     enum redis_link_state state;
+    struct redis_address *address; /* NULL: a socket's path */
     redisContext *ctx;
     struct redis_reply reply; /* the one that the reader fills */
     int failed;               /* sending did; the next step sees to it */
@@ -56,9 +58,17 @@ struct redis_link *redis_link_create(const struct redis_link_options *o)
 {
     struct redis_link *l = calloc(1, sizeof(*l));
 
-    if (l) {
-        l->o = *o;
-        l->last = &l->first;
+    if (!l) {
+        return NULL;
+    }
+    l->o = *o;
+    l->last = &l->first;
+    if (strncmp(o->server, "unix:", 5) != 0) {
+        l->address = redis_address_create(o->server);
+        if (!l->address) {
+            free(l);
+            return NULL;
+        }
     }
     return l;
 }
@@ -331,28 +341,20 @@ static void end_silence(struct redis_link *l, int64_t now_ms)
 
 /* ---- steps ---- */
 
-/* host:port or [IPv6]:port; where there is no port, Redis' own. */
-static redisContext *connect_tcp(const char *server)
-{
-    char host[256];
-    const char *colon = strrchr(server, ':');
-    size_t n = colon ? (size_t)(colon - server) : strlen(server);
-
-    if (n > 1 && server[0] == '[' && server[n - 1] == ']') {
-        server++;
-        n -= 2;
-    }
-    snprintf(host, sizeof(host), "%.*s", (int)n, server);
-    return redisConnectNonBlock(host, colon ? atoi(colon + 1) : 6379);
-}
-
 static void begin_connecting(struct redis_link *l, int64_t now_ms)
 {
-    const char *server = l->o.server;
+    char address[REDIS_ADDRESS_TEXT];
 
-    l->ctx = strncmp(server, "unix:", 5) == 0
-                 ? redisConnectUnixNonBlock(server + 5)
-                 : connect_tcp(server);
+    if (l->address) {
+        redis_address_next(l->address, address);
+        if (!address[0]) {
+            go_down(l, "no address of its name is known");
+            return;
+        }
+        l->ctx = redisConnectNonBlock(address, redis_address_port(l->address));
+    } else {
+        l->ctx = redisConnectUnixNonBlock(l->o.server + 5);
+    }
     if (!l->ctx) {
         go_down(l, "out of memory");
         return;

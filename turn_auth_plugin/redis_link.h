@@ -1,7 +1,7 @@
 /*
- * One connection to Redis that never blocks (but for look-ups in DNS, where
- * the settings name a host): it connects, asks and notices within deadlines
- * when nobody answers. Owned by redis_cache.c, driven by the store thread.
+ * One connection to Redis that never blocks: it connects, asks and notices
+ * within deadlines when nobody answers. Owned by redis_cache.c, driven by the
+ * store thread.
  */
 
 #ifndef REDIS_LINK_H
