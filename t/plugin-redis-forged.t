@@ -197,5 +197,19 @@ put('user7', $old);
 $turn = edge();
 is($turn->allocate('user7', 'right'), '401',
     'put back without an end: refused, wherever stale_ttl is longer');
+$turn->stop;
+
+# ---- another database's edges, with the same keys ----
+
+$pg->up;
+$turn = edge(redis_prefix => 'lab:');
+ok(wait_until(sub { $redis->command('EXISTS', 'lab:octavio.test user8') }, 10),
+    'edges of another prefix fill the same Redis');
+$turn->stop;
+$pg->stop;
+put('user8', scalar $redis->command('GET', 'lab:octavio.test user8'));
+$turn = edge();
+is($turn->allocate('user8', 'right'), '401',
+    'a value that was moved from another prefix is refused');
 
 done_testing();
