@@ -50,8 +50,9 @@ struct user_cache;
 /*
  * capacity: how many users with a key it holds; besides, an eighth as many
  * (64 at least) absent names. A user costs at most 128 bytes (names up to 16
- * bytes). Where there are more users than it holds, each of them, held or not,
- * costs up to 5 bytes besides (the census), and up to 10 more once it was
+ * bytes), and another 128 up to valid_until, where there is one, from the first
+ * login on. Where there are more users than it holds, each of them, held or
+ * not, costs up to 5 bytes besides (the census), and up to 10 more once it was
  * looked up and had to give way. NULL when there is no memory.
  */
 struct user_cache *user_cache_create(size_t capacity);
