@@ -78,7 +78,7 @@ ok($turn->wait_log(qr/PostgreSQL \S+ is back/), 'PostgreSQL is back');
 # ---- no room, no writing ----
 
 $redis->command('CONFIG', 'SET', 'maxmemory', '1');
-ok($turn->wait_log(qr/Redis \S+ takes no values \(.*OOM.*\); what it holds is/, 5),
+ok($turn->wait_log(qr/Redis \S+ takes no values \(.*OOM.*\), expected room for all users \(maxmemory\); what/, 5),
     'Redis is full: a line says so');
 $pg->value("select turn.disable_user('octavio.test', 'user3')");
 ok(wait_until(sub { !defined value('user3') }, 5),

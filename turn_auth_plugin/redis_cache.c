@@ -11,6 +11,7 @@
 #include "outage.h"
 #include "redis_commands.h"
 #include "redis_link.h"
+#include "redis_refusal.h"
 #include "seal_key_file.h"
 #include "sealed_value.h"
 
@@ -37,6 +38,8 @@
 #define SWEEP_PAUSE_MS 3000
 #define SWEEPS_PER_STALE_TTL 4
 #define SHORTEST_PERIOD_MS 1000
+/* While puts are refused one is tried so often. */
+#define TRIAL_MS 1000
 
 #define UNSEALED_LINE_MS 60000
 
@@ -79,8 +82,10 @@ struct redis_cache {
     int64_t mark_ms; /* when it is renewed next */
     int missed;      /* something was not put: Redis is to be swept */
     struct sweep sweep;
-    int gets_refused; /* with an error; a line was written */
-    int puts_refused;
+    struct redis_refusal gets;
+    struct redis_refusal puts;
+    int not_by_mark;  /* puts are refused, whatever the mark is */
+    int64_t trial_ms; /* when the next put is tried meanwhile */
     uint64_t unsealed; /* values that did not open, since the last line */
     int64_t unsealed_line_ms;
 };
@@ -298,29 +303,64 @@ static void write_unsealed(struct redis_cache *r, int64_t now_ms)
     r->unsealed_line_ms = now_ms;
 }
 
-static void note_get(struct redis_cache *r, const struct redis_reply *error)
+/* What would help, to follow the reason. */
+static const char *expected(const struct redis_cache *r,
+                            const struct redis_reply *error, char *text,
+                            size_t size)
 {
-    if (error && !r->gets_refused) {
-        notice("Redis %s does not tell users (%s); PostgreSQL is asked",
-               r->s->redis, error->text);
-    } else if (!error && r->gets_refused) {
-        notice("Redis %s tells users again", r->s->redis);
+    text[0] = '\0';
+    if (redis_reply_is_error(error, "NOPERM")) {
+        snprintf(text, size,
+                 ", expected a user with +ping +select +getrange +set +del "
+                 "+eval ~%s*",
+                 r->s->redis_prefix);
+    } else if (redis_reply_is_error(error, "OOM")) {
+        snprintf(text, size, ", expected room for all users (maxmemory)");
+    } else if (redis_reply_is_error(error, "READONLY")) {
+        snprintf(text, size, ", expected a primary");
     }
-    r->gets_refused = error != NULL;
+    return text;
 }
 
-static void note_put(struct redis_cache *r, const struct redis_reply *error)
+static void get_refused(struct redis_cache *r, const struct redis_reply *error)
 {
-    if (error) {
-        r->missed = 1;
+    char text[SETTING_TEXT + 80];
+
+    if (redis_refusal_refused(&r->gets, monotonic_ms())) {
+        notice("Redis %s does not tell users (%s)%s; PostgreSQL is asked",
+               r->s->redis, error->text,
+               expected(r, error, text, sizeof(text)));
     }
-    if (error && !r->puts_refused) {
-        notice("Redis %s takes no values (%s); what it holds is still read",
-               r->s->redis, error->text);
-    } else if (!error && r->puts_refused) {
+}
+
+static void get_granted(struct redis_cache *r)
+{
+    if (redis_refusal_granted(&r->gets, monotonic_ms())) {
+        notice("Redis %s tells users again", r->s->redis);
+    }
+}
+
+static void put_refused(struct redis_cache *r, const struct redis_reply *error)
+{
+    int64_t now_ms = monotonic_ms();
+    char text[SETTING_TEXT + 80];
+
+    r->missed = 1;
+    if (redis_refusal_refused(&r->puts, now_ms)) {
+        r->trial_ms = now_ms + TRIAL_MS;
+        notice("Redis %s takes no values (%s)%s; what it holds is still read",
+               r->s->redis, error->text,
+               expected(r, error, text, sizeof(text)));
+    }
+}
+
+static void put_granted(struct redis_cache *r)
+{
+    if (redis_refusal_granted(&r->puts, monotonic_ms())) {
         notice("Redis %s takes values again", r->s->redis);
+        r->not_by_mark = 0;
+        redis_cache_sweep(r);
     }
-    r->puts_refused = error != NULL;
 }
 
 static void remove_value(struct redis_cache *r, const struct user_name *u,
@@ -388,7 +428,7 @@ static void answer_get(struct redis_cache *r, struct question *q,
     struct user_record rec = {.state = USER_UNKNOWN};
 
     if (reply && reply->type == REDIS_REPLY_STRING) {
-        note_get(r, NULL);
+        get_granted(r);
         if (reply->len > 0) {
             take_value(r, q, reply, &rec);
         }
@@ -396,7 +436,7 @@ static void answer_get(struct redis_cache *r, struct question *q,
         note_unsealed(r);
         remove_value(r, &q->user, reply);
     } else if (reply) {
-        note_get(r, reply);
+        get_refused(r, reply);
     }
     r->events->answer(r->owner, q->which, &rec);
     explicit_bzero(&rec, sizeof(rec));
@@ -445,12 +485,12 @@ static int answer_put(struct redis_cache *r, struct question *q,
     if (!reply) {
         r->missed = 1;
     } else if (reply->type == REDIS_REPLY_ERROR) {
-        note_put(r, reply);
+        r->not_by_mark = 1;
+        put_refused(r, reply);
     } else if (reply->type == REDIS_REPLY_STRING) {
-        note_put(r, NULL);
         return put_again(r, q, reply);
-    } else {
-        note_put(r, NULL);
+    } else if (q->how == REDIS_PUT_ALWAYS) { /* else: there may be none */
+        put_granted(r);
         figures_count(FIGURES_REDIS_FILLS, 1);
     }
     return 0;
@@ -471,13 +511,16 @@ static void ask_mark(struct redis_cache *r, int anew)
     }
 }
 
-/* Also tells whether Redis takes values, where none are put for long. */
+/*
+ * Also tells whether Redis takes values, where none are put for long. A mark is
+ * less than a value: that it is taken says nothing of those.
+ */
 static void answer_mark(struct redis_cache *r, const struct redis_reply *reply)
 {
     if (reply && reply->type == REDIS_REPLY_ERROR) {
-        note_put(r, reply);
-    } else if (reply) {
-        note_put(r, NULL);
+        put_refused(r, reply);
+    } else if (reply && !r->not_by_mark) {
+        put_granted(r);
     }
     if (reply && reply->type == REDIS_REPLY_NIL) {
         r->missed = 1;
@@ -531,14 +574,14 @@ static void end_sweep(struct redis_cache *r)
     r->sweep.next_ms = r->sweep.begun_ms + period_ms(r);
 }
 
-static void sweep_some(struct redis_cache *r, int64_t now_ms)
+/* most: how many at most. */
+static void sweep_some(struct redis_cache *r, int most)
 {
     char buffer[USER_REALM_MAX + USER_NAME_MAX + 2];
     struct user_name u;
-    struct user_record rec;
+    struct user_record rec = {.state = USER_UNKNOWN};
 
-    r->sweep.next_ms = now_ms + SWEEP_STEP_MS;
-    for (int i = 0; i < SWEEP_STEP; i++) {
+    for (int i = 0; i < most; i++) {
         if (redis_link_waiting(r->link) >= SWEEP_WAITING) {
             break;
         }
@@ -556,8 +599,11 @@ static void sweep_some(struct redis_cache *r, int64_t now_ms)
 
 static int64_t sweep_due_ms(const struct redis_cache *r)
 {
-    if (!redis_cache_usable(r) || r->puts_refused) {
+    if (!redis_cache_usable(r)) {
         return INT64_MAX;
+    }
+    if (r->puts.holds) {
+        return r->trial_ms;
     }
     if (r->missed && !r->sweep.running &&
         r->sweep.begun_ms + SWEEP_PAUSE_MS < r->sweep.next_ms) {
@@ -574,7 +620,9 @@ static void step_sweep(struct redis_cache *r, int64_t now_ms)
     if (!r->sweep.running) {
         redis_cache_sweep(r);
     }
-    sweep_some(r, now_ms);
+    r->sweep.next_ms = now_ms + SWEEP_STEP_MS;
+    r->trial_ms = now_ms + TRIAL_MS;
+    sweep_some(r, r->puts.holds ? 1 : SWEEP_STEP);
 }
 
 /* ---- the link's events ---- */
