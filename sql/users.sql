@@ -126,6 +126,7 @@ set search_path = pg_catalog, turn, pg_temp as $$
 declare
     made text;
     stored text;
+    elsewhere text;
 begin
     perform turn.refuse(turn.fault_in_realm(realm));
     perform turn.refuse(turn.fault_in_name(name));
@@ -145,6 +146,15 @@ begin
         stored := turn.key_of(realm, name, coalesce(made, password));
     end if;
 
+    if not exists (select from turn.credential c
+        where c.realm = add_user.realm)
+    then
+        select min(c.realm) into elsewhere from turn.credential c;
+    end if;
+    if elsewhere is not null then
+        raise notice 'realm "%" had no users until now', realm
+            using hint = format('Others are in realm "%s".', elsewhere);
+    end if;
     insert into turn.credential
         (realm, name, hmackey, valid_from, valid_until, note)
     values (add_user.realm, add_user.name, stored, add_user.valid_from,
@@ -363,6 +373,46 @@ returns text language sql stable as $$
     end
 $$;
 
+-- The same of a time-limited user, whom only secrets know.
+create or replace function turn.check_issued(
+    realm text, name text, password text)
+returns text language plpgsql stable as $$
+declare
+    digits constant text := split_part(name, ':', 1);
+    expires timestamptz;
+    ended timestamptz;
+begin
+    if length(digits) > 10 or digits::bigint > 4294967295 then
+        return 'its expiry is no possible time';
+    end if;
+    expires := to_timestamp(digits::bigint);
+    if expires <= now() then
+        return format('expired at %s', expires);
+    end if;
+    if not exists (select from turn.shared_secret s
+        where s.realm = check_issued.realm
+            and (s.valid_until is null or s.valid_until > now()))
+    then
+        return format('realm "%s" has no secret of time-limited users', realm);
+    end if;
+    if password is not null then
+        select coalesce(max(coalesce(s.valid_until, 'infinity')), '-infinity')
+        into ended
+        from turn.shared_secret s
+        where s.realm = check_issued.realm
+            and password = encode(turn.hmac_sha1(convert_to(s.value, 'UTF8'),
+                convert_to(name, 'UTF8')), 'base64');
+        if ended = '-infinity' then
+            return format('wrong password: no secret of realm "%s" signed it',
+                realm);
+        elsif ended <= now() then
+            return format('the secret that signed it ended at %s', ended);
+        end if;
+    end if;
+    return coalesce(turn.fault_in_issued(substr(name, length(digits) + 2),
+        name), 'ok');
+end $$;
+
 create or replace function turn.check_user(
     realm text, name text, password text default null)
 returns text language plpgsql stable security definer
@@ -374,7 +424,9 @@ declare
 begin
     select * into u from turn.credential c
     where c.realm = check_user.realm and c.name = check_user.name;
-    if not found then
+    if not found and name ~ '^[0-9]+:' then
+        return turn.check_issued(realm, name, password);
+    elsif not found then
         return coalesce(turn.fault_in_realm(realm), turn.fault_in_name(name),
             format('unknown user "%s" in realm "%s"', name, realm)
             || turn.nearby_users(realm, name));
@@ -406,6 +458,6 @@ end $$;
 
 comment on function turn.check_user is
 'Says why a login would fail, or ok: unknown, wrong password, disabled,
-expired, not yet valid, a name that coturn refuses. Without a password all but
-that is checked.
+expired, not yet valid, a name that coturn refuses; of a time-limited user, too.
+Without a password all but that is checked.
   select turn.check_user(''octavio.com'', ''turnuser'', ''wrong'');';

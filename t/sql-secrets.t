@@ -158,6 +158,25 @@ subtest 'two rotations at once are as good as one after the other' => sub {
         where valid_until is null'), 1, 'and one secret is without an end');
 };
 
+subtest 'check_user knows why a time-limited user is refused' => sub {
+    my $check = sub { value('select turn.check_user(?, ?, ?)', @_) };
+    my $user = issue('a', '1 hour');
+    my ($name, $right) = @$user{qw(name password)};
+    is($check->($realm, $name, $right), 'ok', 'the right password');
+    is($check->($realm, $name, undef), 'ok', 'none');
+    is($check->($realm, $name, 'x'), 'wrong password: no secret of realm '
+        . qq("$realm" signed it), 'another');
+    like($check->($realm, '17:a', $right), qr/^expired at 1970/, 'expired');
+    is($check->($realm, '99999999999:a', 'x'),
+        'its expiry is no possible time', 'a far expiry');
+    is($check->('other.test', $name, $right), 'realm "other.test" has no '
+        . 'secret of time-limited users', 'another realm');
+    $pg->psql("update turn.shared_secret set valid_until = now()
+        where valid_until is null");
+    like($check->($realm, $name, $right), qr/^the secret that .* ended at/,
+        'a secret that has ended');
+};
+
 subtest 'no name outlives the secret it is signed with' => sub {
     $pg->psql("update turn.shared_secret
         set valid_until = now() + interval '1 hour'");
