@@ -24,13 +24,6 @@ static void note_host(struct connecting *c, const PGconn *conn, int64_t now_ms)
     }
 }
 
-/* The server's last words when it ends: outages have lines of their own. */
-static void ignore_notice(void *arg, const char *message)
-{
-    (void)arg;
-    (void)message;
-}
-
 PGconn *connecting_begin(struct connecting *c, int64_t now_ms)
 {
     const struct connecting_lists *l =
@@ -50,7 +43,6 @@ PGconn *connecting_begin(struct connecting *c, int64_t now_ms)
         }
     }
     conn = PQconnectStartParams(keys, values, 1);
-    PQsetNoticeProcessor(conn, ignore_notice, NULL);
     c->wants = PGRES_POLLING_WRITING;
     c->at[0] = '\0';
     if (conn) {

@@ -398,9 +398,17 @@ static void end_silence(struct link *l)
 
 /* ---- steps ---- */
 
+/* The server's last words when it ends: outages have lines of their own. */
+static void ignore_notice(void *arg, const char *message)
+{
+    (void)arg;
+    (void)message;
+}
+
 static void begin_connecting(struct link *l, int64_t now_ms)
 {
     l->conn = connecting_begin(&l->connecting, now_ms);
+    PQsetNoticeProcessor(l->conn, ignore_notice, NULL);
     if (!l->conn) {
         go_down(l, "out of memory");
     } else {
