@@ -51,11 +51,11 @@ my @forgeries = (
     ['the beginning of its own', sub { substr $_[0], 0, 81 }],
     ['its own and a byte more', sub { "$_[0]x" }],
     ['a byte', "\x01"],
-    ['its own with a later version', sub { "\x01" . "\xff" x 12 . substr $_[0], 13 }],
+    ['its own with a later version', sub { "\x02" . "\xff" x 12 . substr $_[0], 13 }],
     ['its own with a later time', sub { substr($_[0], 0, 13) . "\x7f" . substr $_[0], 14 }],
     ['its own with another key', sub { my $v = $_[0]; substr($v, 40, 1) ^= "\x01"; $v }],
     ["its own beginning, another's rest", sub { substr($_[0], 0, 21) . substr $other, 21 }],
-    ['another format', sub { "\x02" . substr $_[0], 1 }],
+    ['another format', sub { "\x01" . substr $_[0], 1 }],
     ['a megabyte', 'x' x 1_048_576],
 );
 

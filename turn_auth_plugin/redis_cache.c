@@ -219,19 +219,6 @@ static void ask_put(struct redis_cache *r, struct question *q,
     }
 }
 
-/*
- * A value is one of this prefix alone: what it is sealed for begins with it, as
- * the key does. u is a question's, so it stands there.
- */
-static struct user_name with_prefix(const struct redis_cache *r,
-                                    const struct user_name *u)
-{
-    size_t n = strlen(r->s->redis_prefix);
-
-    return (struct user_name){u->realm - n, u->realm_len + n, u->name,
-                              u->name_len};
-}
-
 static int seal(struct redis_cache *r, struct question *q,
                 const struct user_record *rec)
 {
@@ -241,14 +228,14 @@ static int seal(struct redis_cache *r, struct question *q,
         .as_of_ms = as_of_ms(r, rec->read_ms),
         .valid_until_ms = rec->state == USER_VALID ? rec->valid_until_ms : 0,
     };
-    struct user_name u = with_prefix(r, &q->user);
     int result;
 
     s.expires_ms = s.as_of_ms + lifetime_ms(r);
     q->version = s.version;
     q->expires_ms = s.expires_ms;
     memcpy(s.key, rec->key, sizeof(s.key));
-    result = sealed_value_seal(q->value, r->keys.keys, &u, &s);
+    result = sealed_value_seal(q->value, r->keys.keys, r->s->redis_prefix,
+                               &q->user, &s);
     explicit_bzero(&s, sizeof(s));
     return result;
 }
@@ -381,11 +368,11 @@ static enum sealed_result open_reply(struct redis_cache *r,
                                      const struct redis_reply *reply,
                                      struct user_record *rec, size_t *opened_by)
 {
-    struct user_name sealed_for = with_prefix(r, u);
     struct sealed_state s;
     int64_t now_ms = server_ms(r);
-    enum sealed_result result = sealed_value_open(
-        &s, r->keys.keys, &sealed_for, reply->text, reply->len, now_ms);
+    enum sealed_result result =
+        sealed_value_open(&s, r->keys.keys, r->s->redis_prefix, u, reply->text,
+                          reply->len, now_ms);
 
     memset(rec, 0, sizeof(*rec));
     /* Sealed by an edge that believes in a longer stale_ttl than this one. */

@@ -9,7 +9,7 @@
 #include <openssl/rand.h>
 #include <string.h>
 
-#define FORMAT 1
+#define FORMAT 2
 #define NONCE_LEN 12
 #define BODY_LEN 33
 #define TAG_LEN 16
@@ -19,6 +19,12 @@
 #define AT_TAG (AT_BODY + BODY_LEN)
 
 _Static_assert(AT_TAG + TAG_LEN == SEALED_VALUE_LEN, "the layout adds up");
+
+/* Where a value stands: there alone it opens. */
+struct place {
+    const char *prefix;
+    const struct user_name *user;
+};
 
 static void put_64(uint8_t *p, uint64_t v)
 {
@@ -84,16 +90,21 @@ static int read_state(struct sealed_state *s, const uint8_t *order,
                : -1;
 }
 
-/* The length keeps "a b" + "c" and "a" + "b c" apart. */
+/* The lengths keep "a b" + "c" and "a" + "b c" apart. */
 static int add_associated(EVP_CIPHER_CTX *ctx, const uint8_t *order,
-                          const struct user_name *u)
+                          const struct place *at)
 {
-    uint8_t length[4];
+    const struct user_name *u = at->user;
+    size_t prefix_len = strlen(at->prefix);
+    uint8_t lengths[8];
     int n;
 
-    put_32(length, (uint32_t)u->realm_len);
+    put_32(lengths, (uint32_t)prefix_len);
+    put_32(lengths + 4, (uint32_t)u->realm_len);
     return EVP_CipherUpdate(ctx, NULL, &n, order, SEALED_ORDER_LEN) &&
-           EVP_CipherUpdate(ctx, NULL, &n, length, sizeof(length)) &&
+           EVP_CipherUpdate(ctx, NULL, &n, lengths, sizeof(lengths)) &&
+           EVP_CipherUpdate(ctx, NULL, &n, (const uint8_t *)at->prefix,
+                            (int)prefix_len) &&
            EVP_CipherUpdate(ctx, NULL, &n, (const uint8_t *)u->realm,
                             (int)u->realm_len) &&
            EVP_CipherUpdate(ctx, NULL, &n, (const uint8_t *)u->name,
@@ -101,13 +112,13 @@ static int add_associated(EVP_CIPHER_CTX *ctx, const uint8_t *order,
 }
 
 static int encrypt(EVP_CIPHER_CTX *ctx, uint8_t *value, const uint8_t *key,
-                   const struct user_name *u, const uint8_t *body)
+                   const struct place *at, const uint8_t *body)
 {
     int n;
 
     return EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, key,
                              value + AT_NONCE, 1) &&
-           add_associated(ctx, value, u) &&
+           add_associated(ctx, value, at) &&
            EVP_CipherUpdate(ctx, value + AT_BODY, &n, body, BODY_LEN) &&
            EVP_CipherFinal_ex(ctx, value + AT_TAG, &n) &&
            EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, TAG_LEN,
@@ -115,9 +126,10 @@ static int encrypt(EVP_CIPHER_CTX *ctx, uint8_t *value, const uint8_t *key,
 }
 
 int sealed_value_seal(uint8_t value[SEALED_VALUE_LEN],
-                      const struct seal_keys *keys, const struct user_name *u,
-                      const struct sealed_state *s)
+                      const struct seal_keys *keys, const char *prefix,
+                      const struct user_name *u, const struct sealed_state *s)
 {
+    const struct place at = {prefix, u};
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     uint8_t body[BODY_LEN];
     int done;
@@ -125,14 +137,14 @@ int sealed_value_seal(uint8_t value[SEALED_VALUE_LEN],
     write_order(value, s);
     write_body(body, s);
     done = ctx && RAND_bytes(value + AT_NONCE, NONCE_LEN) == 1 &&
-           encrypt(ctx, value, keys->key[0], u, body);
+           encrypt(ctx, value, keys->key[0], &at, body);
     explicit_bzero(body, sizeof(body));
     EVP_CIPHER_CTX_free(ctx);
     return done ? 0 : -1;
 }
 
 static int decrypt(EVP_CIPHER_CTX *ctx, uint8_t *body, const uint8_t *key,
-                   const struct user_name *u, const uint8_t *value)
+                   const struct place *at, const uint8_t *value)
 {
     uint8_t tag[TAG_LEN], end[TAG_LEN];
     int n;
@@ -140,7 +152,7 @@ static int decrypt(EVP_CIPHER_CTX *ctx, uint8_t *body, const uint8_t *key,
     memcpy(tag, value + AT_TAG, TAG_LEN);
     return EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, key,
                              value + AT_NONCE, 0) &&
-           add_associated(ctx, value, u) &&
+           add_associated(ctx, value, at) &&
            EVP_CipherUpdate(ctx, body, &n, value + AT_BODY, BODY_LEN) &&
            EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_LEN, tag) &&
            EVP_CipherFinal_ex(ctx, end, &n) > 0;
@@ -148,7 +160,7 @@ static int decrypt(EVP_CIPHER_CTX *ctx, uint8_t *body, const uint8_t *key,
 
 static enum sealed_result open_value(struct sealed_state *s,
                                      const struct seal_keys *keys,
-                                     const struct user_name *u,
+                                     const struct place *at,
                                      const uint8_t *value, int64_t now_ms)
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
@@ -156,7 +168,7 @@ static enum sealed_result open_value(struct sealed_state *s,
     uint8_t body[BODY_LEN];
 
     for (size_t i = 0; ctx && i < keys->count; i++) {
-        if (decrypt(ctx, body, keys->key[i], u, value)) {
+        if (decrypt(ctx, body, keys->key[i], at, value)) {
             s->opened_by = i;
             if (read_state(s, value, body) == 0) {
                 result =
@@ -172,16 +184,18 @@ static enum sealed_result open_value(struct sealed_state *s,
 
 enum sealed_result sealed_value_open(struct sealed_state *s,
                                      const struct seal_keys *keys,
+                                     const char *prefix,
                                      const struct user_name *u,
                                      const void *value, size_t len,
                                      int64_t now_ms)
 {
+    const struct place at = {prefix, u};
     const uint8_t *p = value;
     enum sealed_result result = SEALED_FORGED;
 
     memset(s, 0, sizeof(*s));
     if (len == SEALED_VALUE_LEN && p[0] == FORMAT) {
-        result = open_value(s, keys, u, p, now_ms);
+        result = open_value(s, keys, &at, p, now_ms);
     }
     if (result != SEALED_OPENED && result != SEALED_EXPIRED) {
         explicit_bzero(s, sizeof(*s));

@@ -1,9 +1,9 @@
 /*
  * What Redis holds of a user, as bytes that only an edge can make or read:
- * AES-256-GCM with the realm and the name as associated data. Called by
- * redis_cache.c; time is passed in.
+ * AES-256-GCM with its place, redis_prefix, realm and name, as associated data.
+ * Called by redis_cache.c; time is passed in.
  *
- *     0  1  format (1)                          in clear, authenticated;
+ *     0  1  format (2)                          in clear, authenticated;
  *     1  4  version: epoch                      bytewise larger: later
  *     5  8  version: number
  *    13  8  as_of_ms
@@ -39,13 +39,13 @@ struct sealed_state {
 
 /* Seals with the first key. 0, or -1 (no memory, no randomness). */
 int sealed_value_seal(uint8_t value[SEALED_VALUE_LEN],
-                      const struct seal_keys *keys, const struct user_name *u,
-                      const struct sealed_state *s);
+                      const struct seal_keys *keys, const char *prefix,
+                      const struct user_name *u, const struct sealed_state *s);
 
 enum sealed_result {
     SEALED_OPENED,
     SEALED_EXPIRED, /* it opened; its time is over */
-    SEALED_FORGED,  /* not made with one of these keys for this user */
+    SEALED_FORGED,  /* not made with one of these keys for this place */
     SEALED_NOT_NOW, /* no memory */
 };
 
@@ -55,6 +55,7 @@ enum sealed_result {
  */
 enum sealed_result sealed_value_open(struct sealed_state *s,
                                      const struct seal_keys *keys,
+                                     const char *prefix,
                                      const struct user_name *u,
                                      const void *value, size_t len,
                                      int64_t now_ms);

@@ -21,7 +21,7 @@ static void refuse(const struct user_name *u, const uint8_t *data, size_t size)
     uint8_t *exact = malloc(size ? size : 1);
 
     memcpy(exact, data, size);
-    if (sealed_value_open(&s, &keys, u, exact, size, NOW) != SEALED_FORGED ||
+    if (sealed_value_open(&s, &keys, "a:", u, exact, size, NOW) != SEALED_FORGED ||
         memcmp(&s, &none, sizeof(s)) != 0) {
         abort();
     }
@@ -35,7 +35,7 @@ static void refuse_changed(const uint8_t *data, size_t size)
         .state = USER_VALID, .as_of_ms = 1, .expires_ms = NOW + 1};
     uint8_t value[SEALED_VALUE_LEN], changed[SEALED_VALUE_LEN];
 
-    if (sealed_value_seal(value, &keys, &user, &state) != 0) {
+    if (sealed_value_seal(value, &keys, "a:", &user, &state) != 0) {
         abort();
     }
     memcpy(changed, value, sizeof(value));

@@ -6,6 +6,7 @@
 #define NOW 1800000000000
 
 static const struct user_name user = {"octavio.test", 12, "guest", 5};
+static const char *prefix = "a:";
 static struct seal_keys keys = {1, {{1, 2, 3}}};
 static uint8_t value[SEALED_VALUE_LEN + 1];
 
@@ -22,12 +23,13 @@ static enum sealed_result open_as(const struct user_name *u, size_t len)
 {
     struct sealed_state s;
 
-    return sealed_value_open(&s, &keys, u, value, len, NOW);
+    return sealed_value_open(&s, &keys, prefix, u, value, len, NOW);
 }
 
 static void seal(const struct sealed_state *s)
 {
-    is_int(sealed_value_seal(value, &keys, &user, s), 0, "a value is sealed");
+    is_int(sealed_value_seal(value, &keys, prefix, &user, s), 0,
+           "a value is sealed");
 }
 
 static int holds(const void *what, size_t len)
@@ -46,7 +48,8 @@ static void test_round(void)
     uint8_t before[SEALED_VALUE_LEN];
 
     seal(&valid);
-    is_int(sealed_value_open(&s, &keys, &user, value, SEALED_VALUE_LEN, NOW),
+    is_int(sealed_value_open(&s, &keys, prefix, &user, value,
+                             SEALED_VALUE_LEN, NOW),
            SEALED_OPENED, "... and opens");
     is_int(s.state, USER_VALID, "... with its state");
     is_int(s.version.epoch, valid.version.epoch, "... epoch");
@@ -68,7 +71,8 @@ static void test_absent(void)
 
     s.state = USER_ABSENT;
     seal(&s);
-    is_int(sealed_value_open(&s, &keys, &user, value, SEALED_VALUE_LEN, NOW),
+    is_int(sealed_value_open(&s, &keys, prefix, &user, value,
+                             SEALED_VALUE_LEN, NOW),
            SEALED_OPENED, "a tombstone opens");
     is_int(s.state, USER_ABSENT, "... as one");
     ok(memcmp(s.key, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16) == 0,
@@ -88,6 +92,25 @@ static void test_others(void)
         is_int(open_as(&others[i], SEALED_VALUE_LEN), SEALED_FORGED,
                "it does not open as another user's");
     }
+}
+
+static void test_other_places(void)
+{
+    static const struct user_name shorter = {"ctavio.test", 11, "guest", 5};
+    static const char *const others[] = {"b:", "a", "a::", ""};
+
+    seal(&valid);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        prefix = others[i];
+        is_int(open_as(&user, SEALED_VALUE_LEN), SEALED_FORGED,
+               "it does not open below another prefix");
+    }
+    prefix = "a:o";
+    is_int(open_as(&shorter, SEALED_VALUE_LEN), SEALED_FORGED,
+           "... which is kept apart from the realm");
+    prefix = "a:";
+    is_int(open_as(&user, SEALED_VALUE_LEN), SEALED_OPENED,
+           "... but below its own");
 }
 
 static void test_forged(void)
@@ -116,10 +139,11 @@ static void test_time(void)
 
     seal(&valid);
     is_int(
-        sealed_value_open(&s, &keys, &user, value, SEALED_VALUE_LEN, NOW + 999),
+        sealed_value_open(&s, &keys, prefix, &user, value,
+                             SEALED_VALUE_LEN, NOW + 999),
         SEALED_OPENED, "it opens to its last moment");
-    is_int(sealed_value_open(&s, &keys, &user, value, SEALED_VALUE_LEN,
-                             NOW + 1000),
+    is_int(sealed_value_open(&s, &keys, prefix, &user, value,
+                             SEALED_VALUE_LEN, NOW + 1000),
            SEALED_EXPIRED, "... and not after");
 }
 
@@ -131,7 +155,8 @@ static void test_keys(void)
     keys = (struct seal_keys){2, {{9}, {1, 2, 3}}};
     is_int(open_as(&user, SEALED_VALUE_LEN), SEALED_OPENED,
            "a key further down opens");
-    sealed_value_open(&s, &keys, &user, value, SEALED_VALUE_LEN, NOW);
+    sealed_value_open(&s, &keys, prefix, &user, value,
+                             SEALED_VALUE_LEN, NOW);
     is_int((long)s.opened_by, 1, "... which is said");
     seal(&valid);
     keys = (struct seal_keys){1, {{9}}};
@@ -146,8 +171,8 @@ static int comes_before(struct sealed_state a, struct sealed_state b)
 {
     uint8_t first[SEALED_VALUE_LEN];
 
-    sealed_value_seal(first, &keys, &user, &a);
-    sealed_value_seal(value, &keys, &user, &b);
+    sealed_value_seal(first, &keys, prefix, &user, &a);
+    sealed_value_seal(value, &keys, prefix, &user, &b);
     return memcmp(first, value, SEALED_ORDER_LEN) < 0;
 }
 
@@ -169,6 +194,7 @@ int main(void)
     test_round();
     test_absent();
     test_others();
+    test_other_places();
     test_forged();
     test_time();
     test_keys();
