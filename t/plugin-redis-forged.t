@@ -46,14 +46,14 @@ my %real = map { ("user$_" => value("user$_")) } 0 .. 39;
 # its own, whom memory does not know after the restart.
 my $other = $real{user0};
 my @forgeries = (
-    ['noise', join '', map { chr(7 * $_ % 256) } 1 .. 82],
+    ['noise', join '', map { chr(7 * $_ % 256) } 1 .. 98],
     ["another user's value", $other],
-    ['the beginning of its own', sub { substr $_[0], 0, 81 }],
+    ['the beginning of its own', sub { substr $_[0], 0, 97 }],
     ['its own and a byte more', sub { "$_[0]x" }],
     ['a byte', "\x01"],
     ['its own with a later version', sub { "\x02" . "\xff" x 12 . substr $_[0], 13 }],
     ['its own with a later time', sub { substr($_[0], 0, 13) . "\x7f" . substr $_[0], 14 }],
-    ['its own with another key', sub { my $v = $_[0]; substr($v, 40, 1) ^= "\x01"; $v }],
+    ['its own with another key', sub { my $v = $_[0]; substr($v, 56, 1) ^= "\x01"; $v }],
     ["its own beginning, another's rest", sub { substr($_[0], 0, 21) . substr $other, 21 }],
     ['another format', sub { "\x01" . substr $_[0], 1 }],
     ['a megabyte', 'x' x 1_048_576],
@@ -78,7 +78,7 @@ is($turn->allocate('user' . (10 + $_), 'right'), 'ok',
     "PostgreSQL up, in Redis $forgeries[$_][0]: PostgreSQL is right")
     for 0 .. $#forgeries;
 ok(wait_until(sub {
-    !grep { my $v = eval { value("user$_") }; !defined $v || length $v != 82
+    !grep { my $v = eval { value("user$_") }; !defined $v || length $v != 98
         || $v =~ /^.\xff/ } 10 .. 21
 }, 15), 'and right values come over them');
 ok($turn->wait_log(qr/Redis \S+: \d+ value\(s\) did not open and were removed/, 5),

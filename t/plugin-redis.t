@@ -76,7 +76,7 @@ ok(holds(21), 'Redis soon holds all users, asked for or not')
     or diag(scalar($redis->users));
 is(($redis->users)[0], 'cms-edge:octavio.test gone',
     'a key is the prefix, the realm and the name');
-is(length(value('user1')), 82, 'a value is sealed: 82 bytes');
+is(length(value('user1')), 98, 'a value is sealed: 98 bytes');
 cmp_ok($redis->command('PTTL', 'cms-edge:octavio.test user1'), '<=',
     86_400_000, '... and lasts no longer than stale_ttl');
 

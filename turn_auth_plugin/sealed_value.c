@@ -6,15 +6,18 @@
 
 #include <endian.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <string.h>
 
 #define FORMAT 2
+#define SALT_LEN 16
 #define NONCE_LEN 12
 #define BODY_LEN 33
 #define TAG_LEN 16
 
-#define AT_NONCE SEALED_ORDER_LEN
+#define AT_SALT SEALED_ORDER_LEN
+#define AT_NONCE (AT_SALT + SALT_LEN)
 #define AT_BODY (AT_NONCE + NONCE_LEN)
 #define AT_TAG (AT_BODY + BODY_LEN)
 
@@ -111,6 +114,22 @@ static int add_associated(EVP_CIPHER_CTX *ctx, const uint8_t *order,
                             (int)u->name_len);
 }
 
+/* HKDF's second half (RFC 5869); a random key needs no first. */
+static int derive_key(uint8_t derived[SEAL_KEY_LEN], const uint8_t *key,
+                      const uint8_t *value)
+{
+    static const char purpose[] = "cms-edge: a user's state";
+    uint8_t info[sizeof(purpose) + SALT_LEN];
+    unsigned n = 0;
+
+    memcpy(info, purpose, sizeof(purpose) - 1);
+    memcpy(info + sizeof(purpose) - 1, value + AT_SALT, SALT_LEN);
+    info[sizeof(info) - 1] = 1;
+    return HMAC(EVP_sha256(), key, SEAL_KEY_LEN, info, sizeof(info), derived,
+                &n) != NULL &&
+           n == SEAL_KEY_LEN;
+}
+
 static int encrypt(EVP_CIPHER_CTX *ctx, uint8_t *value, const uint8_t *key,
                    const struct place *at, const uint8_t *body)
 {
@@ -131,13 +150,15 @@ int sealed_value_seal(uint8_t value[SEALED_VALUE_LEN],
 {
     const struct place at = {prefix, u};
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    uint8_t body[BODY_LEN];
+    uint8_t body[BODY_LEN], key[SEAL_KEY_LEN];
     int done;
 
     write_order(value, s);
     write_body(body, s);
-    done = ctx && RAND_bytes(value + AT_NONCE, NONCE_LEN) == 1 &&
-           encrypt(ctx, value, keys->key[0], &at, body);
+    done = ctx && RAND_bytes(value + AT_SALT, SALT_LEN + NONCE_LEN) == 1 &&
+           derive_key(key, keys->key[0], value) &&
+           encrypt(ctx, value, key, &at, body);
+    explicit_bzero(key, sizeof(key));
     explicit_bzero(body, sizeof(body));
     EVP_CIPHER_CTX_free(ctx);
     return done ? 0 : -1;
@@ -165,10 +186,11 @@ static enum sealed_result open_value(struct sealed_state *s,
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     enum sealed_result result = ctx ? SEALED_FORGED : SEALED_NOT_NOW;
-    uint8_t body[BODY_LEN];
+    uint8_t body[BODY_LEN], key[SEAL_KEY_LEN];
 
     for (size_t i = 0; ctx && i < keys->count; i++) {
-        if (decrypt(ctx, body, keys->key[i], at, value)) {
+        if (derive_key(key, keys->key[i], value) &&
+            decrypt(ctx, body, key, at, value)) {
             s->opened_by = i;
             if (read_state(s, value, body) == 0) {
                 result =
@@ -177,6 +199,7 @@ static enum sealed_result open_value(struct sealed_state *s,
             break;
         }
     }
+    explicit_bzero(key, sizeof(key));
     explicit_bzero(body, sizeof(body));
     EVP_CIPHER_CTX_free(ctx);
     return result;

@@ -3,6 +3,9 @@
 #include "sealed_value.h"
 #include "tap.h"
 
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
 #define NOW 1800000000000
 
 static const struct user_name user = {"octavio.test", 12, "guest", 5};
@@ -61,8 +64,28 @@ static void test_round(void)
     ok(!holds(valid.key, 4), "the key is not seen in it");
     memcpy(before, value, sizeof(before));
     seal(&valid);
-    ok(memcmp(before + 21, value + 21, 12) != 0, "... with another nonce");
-    ok(memcmp(before + 33, value + 33, 49) != 0, "... and looks different");
+    ok(memcmp(before + 21, value + 21, 16) != 0, "... with another salt");
+    ok(memcmp(before + 37, value + 37, 12) != 0, "... another nonce");
+    ok(memcmp(before + 49, value + 49, 49) != 0, "... and looks different");
+}
+
+/* As openssl would do it, by hand: what stands in sealed_value.h. */
+static void test_layout(void)
+{
+    uint8_t info[41], derived[32], body[33];
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    int n;
+
+    seal(&valid);
+    memcpy(info, "cms-edge: a user's state", 24);
+    memcpy(info + 24, value + 21, 16);
+    info[40] = 1;
+    HMAC(EVP_sha256(), keys.key[0], 32, info, 41, derived, NULL);
+    EVP_DecryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, derived, value + 37);
+    EVP_DecryptUpdate(ctx, body, &n, value + 49, 33);
+    EVP_CIPHER_CTX_free(ctx);
+    ok(memcmp(body + 1, valid.key, USER_KEY_LEN) == 0,
+       "each value has a key of its own, made with its salt");
 }
 
 static void test_absent(void)
@@ -192,6 +215,7 @@ static void test_order(void)
 int main(void)
 {
     test_round();
+    test_layout();
     test_absent();
     test_others();
     test_other_places();
