@@ -81,7 +81,7 @@ ok(wait_until(sub {
     !grep { my $v = eval { value("user$_") }; !defined $v || length $v != 98
         || $v =~ /^.\xff/ } 10 .. 21
 }, 15), 'and right values come over them');
-ok($turn->wait_log(qr/Redis \S+: \d+ value\(s\) did not open and were removed/, 5),
+ok($turn->wait_log(qr/Redis \S+: values that did not open: \d+ \(forged, /, 5),
     'one line says that there were some');
 
 # Without, they admit nobody, and stay out of the others' way.
@@ -97,8 +97,8 @@ is($turn->allocate('user' . (10 + $_), 'right'), '401',
 is($turn->allocate('user21', 'right'), '401',
     'PostgreSQL down, in Redis something that is no string: refused');
 is($turn->allocate('user2', 'right'), 'ok', 'others get in as before');
-ok(wait_until(sub { !$redis->command('EXISTS', map { key("user$_") } 10 .. 21) }),
-    'what did not open was removed');
+is($redis->command('EXISTS', map { key("user$_") } 10 .. 21), 12,
+    'what did not open stays: another edge may have a key for it');
 $turn->stop;
 $pg->up;
 

@@ -72,6 +72,13 @@ $pg->stop;
 $turn->stop;
 $turn = edge();
 is($turn->allocate('user2', 'right'), 'ok', 'the new key alone opens what is there');
+spew("$dir/late.keys", "$old\n", 0600);
+my $late = edge(port => 3479, settings => {seal_key_file => "$dir/late.keys"});
+is($late->allocate('user9', 'right'), '401', 'an edge that lacks it reads nothing');
+ok($late->wait_log(qr/values that did not open: \d+ \(forged, moved, or sealed/, 5),
+    '... a line says so');
+$late->stop;
+is($turn->allocate('user9', 'right'), 'ok', '... and leaves the others theirs');
 $pg->up;
 ok($turn->wait_log(qr/PostgreSQL \S+ is back/), 'PostgreSQL is back');
 

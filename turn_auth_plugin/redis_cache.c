@@ -43,7 +43,7 @@
 
 #define UNSEALED_LINE_MS 60000
 
-enum kind { GET, PUT, REMOVE, MARK, MARK_ANEW };
+enum kind { GET, PUT, MARK, MARK_ANEW };
 
 struct question {
     enum kind kind;
@@ -283,8 +283,8 @@ static void write_unsealed(struct redis_cache *r, int64_t now_ms)
     if (r->unsealed == 0 || now_ms - r->unsealed_line_ms < UNSEALED_LINE_MS) {
         return;
     }
-    notice("Redis %s: %llu value(s) did not open and were removed: forged, "
-           "moved, or sealed with a key that is not in %s",
+    notice("Redis %s: values that did not open: %llu (forged, moved, or sealed "
+           "with a key that is not in %s); PostgreSQL is asked",
            r->s->redis, (unsigned long long)r->unsealed, r->s->seal_key_file);
     r->unsealed = 0;
     r->unsealed_line_ms = now_ms;
@@ -350,18 +350,6 @@ static void put_granted(struct redis_cache *r)
     }
 }
 
-static void remove_value(struct redis_cache *r, const struct user_name *u,
-                         const struct redis_reply *reply)
-{
-    struct question *q = new_question(r, REMOVE, u);
-    int is_value = reply->type == REDIS_REPLY_STRING;
-    struct redis_bytes bad = {reply->text, is_value ? reply->len : 0};
-
-    if (q) {
-        was_asked(q, redis_ask_remove(r->link, q, key_of(q), bad));
-    }
-}
-
 /* What was in Redis, as a record; USER_UNKNOWN unless it opened. */
 static enum sealed_result open_reply(struct redis_cache *r,
                                      const struct user_name *u,
@@ -391,37 +379,24 @@ static enum sealed_result open_reply(struct redis_cache *r,
     return result;
 }
 
-static void take_value(struct redis_cache *r, struct question *q,
-                       const struct redis_reply *reply, struct user_record *rec)
-{
-    size_t opened_by;
-
-    switch (open_reply(r, &q->user, reply, rec, &opened_by)) {
-    case SEALED_FORGED:
-        note_unsealed(r);
-        remove_value(r, &q->user, reply);
-        break;
-    case SEALED_EXPIRED:
-        remove_value(r, &q->user, reply);
-        break;
-    default:
-        break;
-    }
-}
-
+/*
+ * What does not open or has expired stays until there is a state to put in its
+ * place: an edge that has newer keys or a longer stale_ttl may use it.
+ */
 static void answer_get(struct redis_cache *r, struct question *q,
                        const struct redis_reply *reply)
 {
     struct user_record rec = {.state = USER_UNKNOWN};
+    size_t opened_by;
 
     if (reply && reply->type == REDIS_REPLY_STRING) {
         get_granted(r);
-        if (reply->len > 0) {
-            take_value(r, q, reply, &rec);
+        if (reply->len > 0 && open_reply(r, &q->user, reply, &rec,
+                                         &opened_by) == SEALED_FORGED) {
+            note_unsealed(r);
         }
     } else if (reply && redis_reply_is_error(reply, "WRONGTYPE")) {
         note_unsealed(r);
-        remove_value(r, &q->user, reply);
     } else if (reply) {
         get_refused(r, reply);
     }

@@ -33,13 +33,6 @@ static const char put_script[] =
                           "end "
                           "return false";
 
-/* KEYS[1]; ARGV: what is bad. */
-static const char remove_script[] =
-    "local old=redis.pcall('getrange',KEYS[1],0," LAST_BYTE ") "
-    "if type(old)=='table' or old==ARGV[1] then "
-    "return redis.call('del',KEYS[1]) end "
-    "return 0";
-
 int redis_ask_get(struct redis_link *l, void *which, struct redis_bytes key)
 {
     const char *words[] = {"GETRANGE", key.p, "0", LAST_BYTE};
@@ -67,16 +60,6 @@ int redis_ask_put(struct redis_link *l, void *which, struct redis_bytes key,
                               strlen(over)};
 
     return redis_link_ask(l, which, 8, words, lengths);
-}
-
-int redis_ask_remove(struct redis_link *l, void *which, struct redis_bytes key,
-                     struct redis_bytes bad)
-{
-    const char *words[] = {"EVAL", remove_script, "1", key.p, bad.p};
-    const size_t lengths[] = {4, sizeof(remove_script) - 1, 1, key.len,
-                              bad.len};
-
-    return redis_link_ask(l, which, 5, words, lengths);
 }
 
 int redis_ask_mark(struct redis_link *l, void *which, struct redis_bytes key,

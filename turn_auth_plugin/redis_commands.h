@@ -36,10 +36,6 @@ int redis_ask_put(struct redis_link *l, void *which, struct redis_bytes key,
                   const uint8_t value[SEALED_VALUE_LEN], int64_t ttl_ms,
                   struct redis_bytes bad, enum redis_put how);
 
-/* Removes what is there if it is bad, or no string at all. */
-int redis_ask_remove(struct redis_link *l, void *which, struct redis_bytes key,
-                     struct redis_bytes bad);
-
 /*
  * Keeps a mark for ttl_ms: OK, or nil when it is not there (any more). anew:
  * makes it.
