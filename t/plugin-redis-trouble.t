@@ -1,5 +1,6 @@
 use strict;
 use warnings;
+use Digest::SHA qw(sha256_hex);
 use Edge::Netns;
 use Edge::Coturn;
 use Edge::Postgres;
@@ -37,6 +38,11 @@ sub lines { scalar(() = $_[0]->log_text =~ /^turn_auth_plugin: .*$_[1]/mg) }
 my $turn = edge();
 ok(wait_until(sub { $redis->users == 100 }, 15), 'Redis holds all users');
 
+# Edges tell by a hash which key seals, so that they can be compared.
+sub sealing { substr sha256_hex(pack 'H*', $_[0]), 0, 8 }
+like($turn->log_text, qr/seal_key_file\ \S+:\ 1\ key\(s\);\ the\ one\ that\ seals\ is
+    \ ${\ sealing($old)}\ /x, 'a line says which key seals');
+
 # ---- other seal keys, under load ----
 
 my $load = $turn->load(clients => 16, seconds => 9, user => 'user%d',
@@ -56,6 +62,9 @@ my %was = map { ("user$_" => value("user$_")) } 0 .. 99;
 ok($take->("$new\n$old\n", 2), '... and made the first');
 ok(wait_until(sub { !grep { value($_) eq $was{$_} } keys %was }, 12),
     '... so all values are sealed again');
+like($turn->log_text, qr/2\ key\(s\)\ taken\ over;\ [^\n]*\ ${\ sealing($old)} .*
+    \b2\ key\(s\)\ taken\ over;\ [^\n]*\ ${\ sealing($new)}\ /xs,
+    '... lines say which seals, before and after');
 ok($take->("$new\n", 1), '... and the old one is taken away');
 spew($keys, "$new\nnonsense\n", 0600);
 ok($turn->wait_log(qr/seal_key_file .*: line 2: this is no key.*stay in use/, 3),
@@ -64,6 +73,8 @@ spew($keys, "$new\n", 0644);
 ok($turn->wait_log(qr/seal_key_file .* may be read by others.*stay in use/, 3),
     'one that others may read: a line says so');
 chmod 0600, $keys;
+ok(wait_until(sub { lines($turn, '1 key\(s\) taken over') == 2 }, 3),
+    'what is put right: a line, too');
 my $total = $load->total;
 is_deeply($total->{refused}, {}, 'nobody was refused meanwhile');
 is($total->{timeouts}, 0, '... or waited in vain');

@@ -663,14 +663,24 @@ static const struct redis_link_events link_events = {
 
 /* ---- steps ---- */
 
+/* how: what became of the keys. */
+static void tell_keys(const struct redis_cache *r, const char *how)
+{
+    char name[SEAL_KEY_NAME];
+
+    seal_keys_name(r->keys.keys, name);
+    notice("seal_key_file %s: %zu key(s)%s; the one that seals is %s (first "
+           "digits of its SHA-256)",
+           r->s->seal_key_file, r->keys.keys->count, how, name);
+}
+
 static void check_key_file(struct redis_cache *r)
 {
     char error[256];
 
     switch (seal_key_file_check(&r->keys, error, sizeof(error))) {
     case SEAL_KEYS_NEW:
-        notice("seal_key_file %s: %zu key(s) taken over", r->s->seal_key_file,
-               r->keys.keys->count);
+        tell_keys(r, " taken over");
         r->missed = 1;
         break;
     case SEAL_KEYS_BAD:
@@ -766,6 +776,7 @@ struct redis_cache *redis_cache_create(const struct settings *s,
                             s->seal_keys.len, error, error_size) != 0) {
         return NULL;
     }
+    tell_keys(r, "");
     figures_store_state(FIGURES_STORE_REDIS, FIGURES_STORE_AWAY);
     return r;
 }

@@ -80,5 +80,9 @@ enum seal_key_file_change seal_key_file_check(struct seal_key_file *f,
         change = take(f, text, len, error, error_size);
         secret_memory_give_back(text, SECRET_FILE_SIZE);
     }
+    if (f->bad && change == SEAL_KEYS_SAME) {
+        change = SEAL_KEYS_NEW;
+    }
+    f->bad = change == SEAL_KEYS_BAD;
     return change;
 }

@@ -14,6 +14,7 @@ struct seal_key_file {
     const char *path;
     struct seal_keys *keys; /* in secret memory */
     struct stat seen;       /* of what was read last, good or bad */
+    int bad;                /* what was read last was */
 };
 
 /*
@@ -26,7 +27,7 @@ int seal_key_file_begin(struct seal_key_file *f, const char *path,
 
 enum seal_key_file_change {
     SEAL_KEYS_SAME, /* or still as bad as before */
-    SEAL_KEYS_NEW,
+    SEAL_KEYS_NEW, /* or good again */
     SEAL_KEYS_BAD, /* the old ones stay; error says what is wrong */
 };
 

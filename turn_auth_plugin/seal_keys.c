@@ -4,6 +4,7 @@
 
 #include "seal_keys.h"
 
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -100,4 +101,13 @@ int seal_keys_parse(struct seal_keys *k, const char *text, size_t len,
                    : "there is no key, expected one a line "
                      "(openssl rand -hex 32)");
     return -1;
+}
+
+void seal_keys_name(const struct seal_keys *k, char name[SEAL_KEY_NAME])
+{
+    uint8_t hash[SHA256_DIGEST_LENGTH];
+
+    SHA256(k->key[0], SEAL_KEY_LEN, hash);
+    snprintf(name, SEAL_KEY_NAME, "%02x%02x%02x%02x", hash[0], hash[1], hash[2],
+             hash[3]);
 }

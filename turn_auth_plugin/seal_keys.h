@@ -26,4 +26,12 @@ struct seal_keys {
 int seal_keys_parse(struct seal_keys *k, const char *text, size_t len,
                     char *error, size_t error_size);
 
+#define SEAL_KEY_NAME 9 /* 8 digits and '\0' */
+
+/*
+ * What a log may say of the key that seals, so that edges can be compared: the
+ * first 8 hexadecimal digits of the SHA-256 of its 32 bytes.
+ */
+void seal_keys_name(const struct seal_keys *k, char name[SEAL_KEY_NAME]);
+
 #endif

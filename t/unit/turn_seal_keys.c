@@ -26,7 +26,7 @@ static void refused(const char *text, const char *says, const char *name)
 
 int main(void)
 {
-    char many[17 * 65 + 1] = "";
+    char many[17 * 65 + 1] = "", name[SEAL_KEY_NAME];
 
     is_int(parse(A "\n"), 0, "one key");
     is_int((long)keys.count, 1, "... is one");
@@ -35,6 +35,11 @@ int main(void)
            "comments, empty lines and space do not count");
     is_int((long)keys.count, 2, "... two keys");
     is_int(keys.key[0][0], 0x0f, "... in their order");
+    is_int(parse("00000000000000000000000000000000"
+                 "00000000000000000000000000000000\n" A),
+           0, "a key of which sha256sum says 66687aad...");
+    seal_keys_name(&keys, name);
+    is_mem(name, strlen(name), "66687aad", "... is called so");
     is_int(parse(A "\n" B), 0, "the last line needs no end");
     refused("", "line 1: there is no key", "an empty file is refused");
     refused("# nothing\n\n", "line 2: there is no key", "comments alone, too");
