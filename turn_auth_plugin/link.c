@@ -4,16 +4,18 @@
 
 #include "link.h"
 
+#include "asked.h"
 #include "connecting.h"
 #include "monotonic.h"
+#include "retry_pause.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SHORTEST_CONNECT_MS 2000
-#define FIRST_PAUSE_MS 100
-#define LONGEST_PAUSE_MS 1000
+/* Between probes that were answered too late, or not at all. */
+#define PROBE_PAUSE_MS 100
 
 /*
  * The server gives a question up by itself after the longer of both timeouts,
@@ -33,14 +35,6 @@
     "name='statement_timeout' and setting::int not between 1 and "             \
     "$1::text::int"
 
-struct question {
-    struct question *next;
-    int what;
-    int answered; /* what follows its answer is none */
-    void *which;
-    int64_t asked_ms;
-};
-
 struct link {
     struct link_options o;
     enum link_state state;
@@ -48,10 +42,8 @@ struct link {
     PGconn *conn;
     int64_t up_ms;    /* since when the connection is up; 0: it never was */
     int64_t since_ms; /* PROVING, UP: last sign of life, or first question */
-    int64_t retry_ms; /* DOWN: when to connect again */
-    int64_t pause_ms; /* how long to wait after the next failure */
-    struct question *first; /* asked and not answered, in order */
-    struct question **last;
+    struct retry_pause pause; /* DOWN */
+    struct asked_queue asked;
 };
 
 int64_t link_connect_timeout_ms(int64_t query_timeout_ms)
@@ -70,21 +62,13 @@ struct link *link_create(const struct link_options *o)
     }
     l->o = *o;
     l->o.conninfo = strdup(o->conninfo);
-    l->last = &l->first;
+    if (!l->o.conninfo) {
+        free(l);
+        return NULL;
+    }
     l->connecting.conninfo = l->o.conninfo;
     l->connecting.timeout_ms = o->connect_timeout_ms;
     return l;
-}
-
-static void forget_questions(struct link *l)
-{
-    struct question *q;
-
-    while ((q = l->first)) {
-        l->first = q->next;
-        free(q);
-    }
-    l->last = &l->first;
 }
 
 enum link_state link_state(const struct link *l)
@@ -93,23 +77,6 @@ enum link_state link_state(const struct link *l)
 }
 
 /* ---- going down ---- */
-
-/*
- * No pause after a connection that was good for a while: when the server closed
- * it (a restart, an administrator) it is often back at once, and nobody need
- * notice.
- */
-static void plan_next_attempt(struct link *l, int64_t now_ms)
-{
-    if (l->up_ms && now_ms - l->up_ms >= LONGEST_PAUSE_MS) {
-        l->pause_ms = 0;
-    }
-    l->retry_ms = now_ms + l->pause_ms;
-    l->pause_ms = l->pause_ms ? 2 * l->pause_ms : FIRST_PAUSE_MS;
-    if (l->pause_ms > LONGEST_PAUSE_MS) {
-        l->pause_ms = LONGEST_PAUSE_MS;
-    }
-}
 
 static void go_down(struct link *l, const char *reason)
 {
@@ -121,9 +88,9 @@ static void go_down(struct link *l, const char *reason)
     }
     PQfinish(l->conn);
     l->conn = NULL;
-    forget_questions(l);
+    asked_drop_all(&l->asked);
     l->state = LINK_DOWN;
-    plan_next_attempt(l, monotonic_ms());
+    retry_pause_failed(&l->pause, l->up_ms, monotonic_ms());
     l->up_ms = 0;
     l->o.events->down(l->o.owner, text);
 }
@@ -146,8 +113,7 @@ void link_try_next_host(struct link *l, const char *reason)
 {
     l->up_ms = 0; /* go_down() turns to the next host */
     go_down(l, reason);
-    l->retry_ms = monotonic_ms();
-    l->pause_ms = FIRST_PAUSE_MS;
+    retry_pause_end(&l->pause, monotonic_ms());
 }
 
 void link_give_up(struct link *l, const char *reason)
@@ -171,7 +137,7 @@ void link_follow(struct link *l, const struct link *leader)
         !same_host(l->conn, leader->conn)) {
         l->up_ms = monotonic_ms(); /* go_down() does not turn further */
         go_down(l, "following the primary");
-        l->retry_ms = monotonic_ms();
+        retry_pause_end(&l->pause, monotonic_ms());
     }
 }
 
@@ -186,20 +152,12 @@ static int64_t servers_limit_ms(const struct link *l)
 
 static int add_question(struct link *l, int what, void *which)
 {
-    struct question *q = calloc(1, sizeof(*q));
+    int64_t now_ms = monotonic_ms();
 
-    if (!q) {
-        return -1;
+    if (!l->asked.first) {
+        l->since_ms = now_ms;
     }
-    q->what = what;
-    q->which = which;
-    q->asked_ms = monotonic_ms();
-    if (!l->first) {
-        l->since_ms = q->asked_ms;
-    }
-    *l->last = q;
-    l->last = &q->next;
-    return 0;
+    return asked_put(&l->asked, what, which, now_ms);
 }
 
 static int send_question(struct link *l, int what, void *which, const char *sql,
@@ -248,17 +206,6 @@ static void begin_proving(struct link *l)
     }
 }
 
-static void drop_first(struct link *l)
-{
-    struct question *q = l->first;
-
-    l->first = q->next;
-    if (!l->first) {
-        l->last = &l->first;
-    }
-    free(q);
-}
-
 /* ---- answers ---- */
 
 enum worth { ANSWER, GIVEN_UP, ENDED };
@@ -286,7 +233,7 @@ static enum worth worth_of(const PGresult *res)
 }
 
 /* An answer in time is what makes a connection a link. */
-static void prove(struct link *l, struct question asked, int64_t now_ms)
+static void prove(struct link *l, struct asked asked, int64_t now_ms)
 {
     if (l->state != LINK_PROVING || asked.what == TIME_LIMIT ||
         now_ms - asked.asked_ms > l->o.answer_timeout_ms) {
@@ -303,7 +250,7 @@ static void prove(struct link *l, struct question asked, int64_t now_ms)
 static void take_answer(struct link *l, const PGresult *res, int64_t now_ms)
 {
     /* A copy: what the owner is told may end the connection. */
-    struct question asked = *l->first;
+    struct asked asked = *l->asked.first;
     enum worth worth = worth_of(res);
     const char *message = PQresultErrorMessage(res);
 
@@ -314,7 +261,7 @@ static void take_answer(struct link *l, const PGresult *res, int64_t now_ms)
         go_down(l, message && *message ? message : CLOSED);
         return;
     }
-    l->first->answered = 1;
+    l->asked.first->answered = 1;
     if (worth == ANSWER) {
         prove(l, asked, now_ms);
     }
@@ -343,7 +290,7 @@ static void take_answers(struct link *l, int64_t now_ms)
     int ends = 0;
     PGresult *res;
 
-    while (l->first && ends < 2 && !PQisBusy(l->conn)) {
+    while (l->asked.first && ends < 2 && !PQisBusy(l->conn)) {
         res = PQgetResult(l->conn);
         if (!res) {
             ends++;
@@ -351,7 +298,7 @@ static void take_answers(struct link *l, int64_t now_ms)
         }
         ends = 0;
         if (PQresultStatus(res) == PGRES_PIPELINE_SYNC) {
-            drop_first(l);
+            asked_drop(&l->asked);
         } else {
             take_answer(l, res, now_ms);
             wipe(res);
@@ -377,16 +324,16 @@ static int64_t silence_ends_ms(const struct link *l)
 {
     int up = l->state == LINK_UP;
 
-    if (l->first) {
+    if (l->asked.first) {
         return l->since_ms +
                (up ? l->o.answer_timeout_ms : servers_limit_ms(l) + GRACE_MS);
     }
-    return l->since_ms + (up ? l->o.heartbeat_ms : FIRST_PAUSE_MS);
+    return l->since_ms + (up ? l->o.heartbeat_ms : PROBE_PAUSE_MS);
 }
 
 static void end_silence(struct link *l)
 {
-    if (!l->first) {
+    if (!l->asked.first) {
         probe(l);
     } else if (l->state == LINK_UP) {
         l->state = LINK_PROVING;
@@ -408,12 +355,12 @@ static void ignore_notice(void *arg, const char *message)
 static void begin_connecting(struct link *l, int64_t now_ms)
 {
     l->conn = connecting_begin(&l->connecting, now_ms);
-    PQsetNoticeProcessor(l->conn, ignore_notice, NULL);
     if (!l->conn) {
         go_down(l, "out of memory");
-    } else {
-        l->state = LINK_CONNECTING;
+        return;
     }
+    PQsetNoticeProcessor(l->conn, ignore_notice, NULL);
+    l->state = LINK_CONNECTING;
 }
 
 static void step_connecting(struct link *l, int64_t now_ms)
@@ -476,7 +423,7 @@ int64_t link_next_ms(const struct link *l)
 {
     switch (l->state) {
     case LINK_DOWN:
-        return l->retry_ms;
+        return l->pause.until_ms;
     case LINK_CONNECTING:
         return l->connecting.until_ms;
     default:
@@ -488,7 +435,7 @@ void link_step(struct link *l, int64_t now_ms)
 {
     switch (l->state) {
     case LINK_DOWN:
-        if (now_ms >= l->retry_ms) {
+        if (now_ms >= l->pause.until_ms) {
             begin_connecting(l, now_ms);
         }
         break;

@@ -5,8 +5,10 @@
 
 #include "redis_link.h"
 
+#include "asked.h"
 #include "monotonic.h"
 #include "redis_address.h"
+#include "retry_pause.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,8 +17,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define FIRST_PAUSE_MS 100
-#define LONGEST_PAUSE_MS 1000
 #define CONNECT_MS 1000
 /* A connection that was silent gets so long to come to itself. */
 #define GRACE_MS 1000
@@ -27,16 +27,8 @@
 
 #define CLOSED "the connection was closed"
 
-/* GREETING: AUTH, SELECT, which must succeed. */
-enum kind { QUESTION, GREETING, PROBE };
-
-struct question {
-    struct question *next;
-    enum kind kind;
-    int answered; /* with NULL already; what comes is too late */
-    void *which;
-    int64_t asked_ms;
-};
+/* What is asked. GREETING: AUTH, SELECT, which must succeed. */
+enum { QUESTION, GREETING, PROBE };
 
 struct redis_link {
     struct redis_link_options o;
@@ -47,11 +39,8 @@ struct redis_link {
     int failed;               /* sending did; the next step sees to it */
     int64_t up_ms;            /* since when the connection is up; 0: never */
     int64_t since_ms;         /* when the present state began */
-    int64_t retry_ms;         /* DOWN: when to connect again */
-    int64_t pause_ms;         /* how long to wait after the next failure */
-    size_t waiting;
-    struct question *first;
-    struct question **last;
+    struct retry_pause pause; /* DOWN */
+    struct asked_queue asked;
 };
 
 struct redis_link *redis_link_create(const struct redis_link_options *o)
@@ -62,7 +51,6 @@ struct redis_link *redis_link_create(const struct redis_link_options *o)
         return NULL;
     }
     l->o = *o;
-    l->last = &l->first;
     if (strncmp(o->server, "unix:", 5) != 0) {
         l->address = redis_address_create(o->server);
         if (!l->address) {
@@ -80,7 +68,7 @@ enum redis_link_state redis_link_state(const struct redis_link *l)
 
 size_t redis_link_waiting(const struct redis_link *l)
 {
-    return l->waiting;
+    return l->asked.count;
 }
 
 void redis_link_set_timeout(struct redis_link *l, int64_t timeout_ms)
@@ -90,36 +78,12 @@ void redis_link_set_timeout(struct redis_link *l, int64_t timeout_ms)
 
 /* ---- going down ---- */
 
-static void answer(struct redis_link *l, struct question *q,
+static void answer(struct redis_link *l, struct asked *a,
                    const struct redis_reply *reply)
 {
-    if (!q->answered && q->kind == QUESTION) {
-        q->answered = 1;
-        l->o.events->answer(l->o.owner, q->which, reply);
-    }
-}
-
-static void drop_first(struct redis_link *l)
-{
-    struct question *q = l->first;
-
-    l->first = q->next;
-    if (!l->first) {
-        l->last = &l->first;
-    }
-    l->waiting--;
-    free(q);
-}
-
-static void plan_next_attempt(struct redis_link *l, int64_t now_ms)
-{
-    if (l->up_ms && now_ms - l->up_ms >= LONGEST_PAUSE_MS) {
-        l->pause_ms = 0;
-    }
-    l->retry_ms = now_ms + l->pause_ms;
-    l->pause_ms = l->pause_ms ? 2 * l->pause_ms : FIRST_PAUSE_MS;
-    if (l->pause_ms > LONGEST_PAUSE_MS) {
-        l->pause_ms = LONGEST_PAUSE_MS;
+    if (!a->answered && a->what == QUESTION) {
+        a->answered = 1;
+        l->o.events->answer(l->o.owner, a->which, reply);
     }
 }
 
@@ -134,11 +98,11 @@ static void go_down(struct redis_link *l, const char *reason)
         l->ctx = NULL;
     }
     l->failed = 0;
-    plan_next_attempt(l, monotonic_ms());
+    retry_pause_failed(&l->pause, l->up_ms, monotonic_ms());
     l->up_ms = 0;
-    while (l->first) {
-        answer(l, l->first, NULL);
-        drop_first(l);
+    while (l->asked.first) {
+        answer(l, l->asked.first, NULL);
+        asked_drop(&l->asked);
     }
     l->o.events->down(l->o.owner, text);
 }
@@ -155,23 +119,7 @@ static void go_down_with_error(struct redis_link *l)
 
 /* ---- asking ---- */
 
-static int add_question(struct redis_link *l, enum kind kind, void *which)
-{
-    struct question *q = calloc(1, sizeof(*q));
-
-    if (!q) {
-        return -1;
-    }
-    q->kind = kind;
-    q->which = which;
-    q->asked_ms = monotonic_ms();
-    *l->last = q;
-    l->last = &q->next;
-    l->waiting++;
-    return 0;
-}
-
-static int ask(struct redis_link *l, enum kind kind, void *which, int count,
+static int ask(struct redis_link *l, int what, void *which, int count,
                const char *const *words, const size_t *lengths)
 {
     if (l->failed || redisAppendCommandArgv(l->ctx, count, (const char **)words,
@@ -179,7 +127,7 @@ static int ask(struct redis_link *l, enum kind kind, void *which, int count,
         l->failed = 1;
         return -1;
     }
-    if (add_question(l, kind, which) != 0) {
+    if (asked_put(&l->asked, what, which, monotonic_ms()) != 0) {
         l->failed = 1; /* an answer would come that nobody knows */
         return -1;
     }
@@ -189,7 +137,7 @@ static int ask(struct redis_link *l, enum kind kind, void *which, int count,
 int redis_link_ask(struct redis_link *l, void *which, int count,
                    const char *const *words, const size_t *lengths)
 {
-    if (l->state != REDIS_LINK_UP || l->waiting >= MOST_WAITING) {
+    if (l->state != REDIS_LINK_UP || l->asked.count >= MOST_WAITING) {
         return -1;
     }
     return ask(l, QUESTION, which, count, words, lengths);
@@ -231,11 +179,10 @@ static void probe(struct redis_link *l)
 
 /* ---- answers ---- */
 
-static void prove(struct redis_link *l, const struct question *q,
-                  int64_t now_ms)
+static void prove(struct redis_link *l, const struct asked *a, int64_t now_ms)
 {
     if (l->state != REDIS_LINK_PROVING ||
-        now_ms - q->asked_ms > l->o.timeout_ms) {
+        now_ms - a->asked_ms > l->o.timeout_ms) {
         return;
     }
     l->state = REDIS_LINK_UP;
@@ -248,22 +195,22 @@ static void prove(struct redis_link *l, const struct question *q,
 /* 0, or -1: the link is down now. */
 static int take_answer(struct redis_link *l, int64_t now_ms)
 {
-    struct question *q = l->first;
+    struct asked *a = l->asked.first;
 
-    if (!q) {
+    if (!a) {
         go_down(l, "an answer came that nobody had asked for");
         return -1;
     }
     if (redis_reply_is_no_answer(&l->reply) ||
-        (q->kind != QUESTION && l->reply.type == REDIS_REPLY_ERROR)) {
+        (a->what != QUESTION && l->reply.type == REDIS_REPLY_ERROR)) {
         go_down(l, l->reply.text);
         return -1;
     }
-    answer(l, q, &l->reply);
-    if (q->kind == PROBE) {
-        prove(l, q, now_ms);
+    answer(l, a, &l->reply);
+    if (a->what == PROBE) {
+        prove(l, a, now_ms);
     }
-    drop_first(l);
+    asked_drop(&l->asked);
     return 0;
 }
 
@@ -311,17 +258,18 @@ static void transmit(struct redis_link *l)
 static int64_t silence_ends_ms(const struct redis_link *l)
 {
     if (l->state == REDIS_LINK_UP) {
-        return l->first ? l->first->asked_ms + l->o.timeout_ms : INT64_MAX;
+        return l->asked.first ? l->asked.first->asked_ms + l->o.timeout_ms
+                              : INT64_MAX;
     }
-    return l->since_ms + (l->first ? GRACE_MS : PROBE_PAUSE_MS);
+    return l->since_ms + (l->asked.first ? GRACE_MS : PROBE_PAUSE_MS);
 }
 
 static void begin_silence(struct redis_link *l, int64_t now_ms)
 {
     l->state = REDIS_LINK_PROVING;
     l->since_ms = now_ms;
-    for (struct question *q = l->first; q; q = q->next) {
-        answer(l, q, NULL);
+    for (struct asked *a = l->asked.first; a; a = a->next) {
+        answer(l, a, NULL);
     }
     l->o.events->silent(l->o.owner);
     probe(l);
@@ -331,7 +279,7 @@ static void end_silence(struct redis_link *l, int64_t now_ms)
 {
     if (l->state == REDIS_LINK_UP) {
         begin_silence(l, now_ms);
-    } else if (l->first) {
+    } else if (l->asked.first) {
         go_down(l, "no answer in time");
     } else {
         l->since_ms = now_ms;
@@ -436,7 +384,7 @@ int64_t redis_link_next_ms(const struct redis_link *l)
 {
     switch (l->state) {
     case REDIS_LINK_DOWN:
-        return l->retry_ms;
+        return l->pause.until_ms;
     case REDIS_LINK_CONNECTING:
         return l->since_ms + CONNECT_MS;
     default:
@@ -448,7 +396,7 @@ void redis_link_step(struct redis_link *l, int64_t now_ms)
 {
     switch (l->state) {
     case REDIS_LINK_DOWN:
-        if (now_ms >= l->retry_ms) {
+        if (now_ms >= l->pause.until_ms) {
             begin_connecting(l, now_ms);
         }
         break;
