@@ -718,11 +718,6 @@ struct pollfd feed_poll(const struct feed *f)
     return link_poll(f->link);
 }
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 int64_t feed_next_ms(const struct feed *f, int users_up)
 {
     int64_t next_ms = INT64_MAX;
@@ -733,9 +728,9 @@ int64_t feed_next_ms(const struct feed *f, int users_up)
     if (link_state(f->link) != LINK_UP) {
         return next_ms;
     }
-    next_ms = least(next_ms, read_due_ms(f));
-    next_ms = least(next_ms, listen_due_ms(f));
-    return least(next_ms, look_due_ms(f));
+    next_ms = monotonic_earlier(next_ms, read_due_ms(f));
+    next_ms = monotonic_earlier(next_ms, listen_due_ms(f));
+    return monotonic_earlier(next_ms, look_due_ms(f));
 }
 
 void feed_step(struct feed *f, int users_up, int users_away, int64_t now_ms)

@@ -2,18 +2,17 @@
  * One thread that writes two small files; see figures_writer.h.
  */
 
-#define _GNU_SOURCE
 #include "figures_writer.h"
 
 #include "figures_text.h"
 #include "monotonic.h"
 #include "notice.h"
+#include "own_thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,22 +159,6 @@ static void *run(void *arg)
 
 /* ---- starting and stopping ---- */
 
-/* A thread that takes none of coturn's signals. */
-static int start_thread(void)
-{
-    sigset_t all, before;
-    int failed;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    failed = pthread_create(&writer.thread, NULL, run, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!failed) {
-        pthread_setname_np(writer.thread, "turn-auth-figur");
-    }
-    return failed ? -1 : 0;
-}
-
 static int start(const struct settings *s)
 {
     writer.settings = s;
@@ -183,7 +166,8 @@ static int start(const struct settings *s)
     writer.begun_ms = monotonic_ms();
     writer.page.pid = (long)getpid();
     writer.page.started = unix_time();
-    if (writer.stop_fd < 0 || start_thread() != 0) {
+    if (writer.stop_fd < 0 ||
+        own_thread_start(&writer.thread, "turn-auth-figur", run, NULL) != 0) {
         notice("no thread: no figures are written");
         return -1;
     }

@@ -22,6 +22,11 @@ static inline int64_t monotonic_ms(void)
     return monotonic_us() / 1000;
 }
 
+static inline int64_t monotonic_earlier(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
 /* For pthread_cond_timedwait on a CLOCK_MONOTONIC condition. */
 static inline struct timespec monotonic_timespec(int64_t ms)
 {

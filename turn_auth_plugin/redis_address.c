@@ -2,8 +2,9 @@
  * getaddrinfo() in a thread that waits until it is wanted; see redis_address.h.
  */
 
-#define _GNU_SOURCE
 #include "redis_address.h"
+
+#include "own_thread.h"
 
 #include <netdb.h>
 #include <pthread.h>
@@ -104,13 +105,12 @@ int redis_address_port(const struct redis_address *a)
     return a->port;
 }
 
-/* The caller's thread takes no signals, so this one does not either. */
 static void start_thread(struct redis_address *a)
 {
     pthread_t thread;
 
-    if (!a->has_thread && pthread_create(&thread, NULL, run, a) == 0) {
-        pthread_setname_np(thread, "turn-auth-names");
+    if (!a->has_thread &&
+        own_thread_start(&thread, "turn-auth-names", run, a) == 0) {
         pthread_detach(thread);
         a->has_thread = 1;
     }

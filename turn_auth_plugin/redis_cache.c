@@ -84,8 +84,8 @@ struct redis_cache {
     struct sweep sweep;
     struct redis_refusal gets;
     struct redis_refusal puts;
-    int not_by_mark;  /* puts are refused, whatever the mark is */
-    int64_t trial_ms; /* when the next put is tried meanwhile */
+    int not_by_mark;   /* puts are refused, whatever the mark is */
+    int64_t trial_ms;  /* when the next put is tried meanwhile */
     uint64_t unsealed; /* values that did not open, since the last line */
     int64_t unsealed_line_ms;
 };
@@ -391,8 +391,8 @@ static void answer_get(struct redis_cache *r, struct question *q,
 
     if (reply && reply->type == REDIS_REPLY_STRING) {
         get_granted(r);
-        if (reply->len > 0 && open_reply(r, &q->user, reply, &rec,
-                                         &opened_by) == SEALED_FORGED) {
+        if (reply->len > 0 &&
+            open_reply(r, &q->user, reply, &rec, &opened_by) == SEALED_FORGED) {
             note_unsealed(r);
         }
     } else if (reply && redis_reply_is_error(reply, "WRONGTYPE")) {
@@ -713,20 +713,16 @@ struct pollfd redis_cache_poll(struct redis_cache *r)
     return redis_link_poll(r->link);
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 int64_t redis_cache_next_ms(const struct redis_cache *r)
 {
-    int64_t ms = earlier(redis_link_next_ms(r->link), r->key_check_ms);
+    int64_t ms =
+        monotonic_earlier(redis_link_next_ms(r->link), r->key_check_ms);
 
-    ms = earlier(ms, outage_next_ms(&r->outage));
+    ms = monotonic_earlier(ms, outage_next_ms(&r->outage));
     if (redis_cache_usable(r)) {
-        ms = earlier(ms, r->mark_ms);
+        ms = monotonic_earlier(ms, r->mark_ms);
     }
-    return earlier(ms, sweep_due_ms(r));
+    return monotonic_earlier(ms, sweep_due_ms(r));
 }
 
 void redis_cache_step(struct redis_cache *r, int64_t now_ms)

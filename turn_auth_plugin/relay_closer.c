@@ -3,7 +3,6 @@
  * through cli_connection.c; see relay_closer.h.
  */
 
-#define _GNU_SOURCE
 #include "relay_closer.h"
 
 #include "cli_connection.h"
@@ -11,10 +10,10 @@
 #include "figures.h"
 #include "monotonic.h"
 #include "notice.h"
+#include "own_thread.h"
 
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -405,22 +404,6 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* A thread that takes none of coturn's signals. */
-static int start_thread(struct relay_closer *r)
-{
-    sigset_t all, before;
-    int failed;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    failed = pthread_create(&r->thread, NULL, run, r);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!failed) {
-        pthread_setname_np(r->thread, "turn-auth-close");
-    }
-    return failed ? -1 : 0;
-}
-
 static void destroy(struct relay_closer *r)
 {
     close_queue_destroy(r->queue);
@@ -449,7 +432,8 @@ struct relay_closer *relay_closer_start(const struct settings *s)
     r->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     r->queue = close_queue_create(MOST_NAMES);
     cli_connection_begin(&r->cli, r->stop_fd);
-    if (r->wake_fd < 0 || r->stop_fd < 0 || !r->queue || start_thread(r)) {
+    if (r->wake_fd < 0 || r->stop_fd < 0 || !r->queue ||
+        own_thread_start(&r->thread, "turn-auth-close", run, r)) {
         notice("no memory or no thread: live relays of revoked users last");
         destroy(r);
         return NULL;
@@ -472,7 +456,6 @@ void relay_closer_stop(struct relay_closer *r)
         atomic_store(&r->stopping, 1);
         wake(r->stop_fd);
         pthread_join(r->thread, NULL);
-        destroy(r);
     }
 }
 

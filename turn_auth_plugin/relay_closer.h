@@ -28,7 +28,10 @@ struct relay_closer *relay_closer_start(const struct settings *s);
  */
 void relay_closer_close(struct relay_closer *r, const struct user_name *u);
 
-/* Waits for the thread's end. r may be NULL. */
+/*
+ * Waits for the thread's end; nothing is closed any more. r, which may be NULL,
+ * stays: the store thread may not have ended.
+ */
 void relay_closer_stop(struct relay_closer *r);
 
 #endif

@@ -278,20 +278,16 @@ struct pollfd small_tables_poll(const struct small_tables *t)
     return link_poll(t->link);
 }
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 int64_t small_tables_next_ms(struct small_tables *t,
                              struct small_tables_users users)
 {
     int64_t next_ms = round_due_ms(t);
 
     if (is_its_turn(t, users)) {
-        next_ms = least(next_ms, link_next_ms(t->link));
+        next_ms = monotonic_earlier(next_ms, link_next_ms(t->link));
     }
-    return users.away ? next_ms : least(next_ms, outage_next_ms(&t->outage));
+    return users.away ? next_ms
+                      : monotonic_earlier(next_ms, outage_next_ms(&t->outage));
 }
 
 void small_tables_step(struct small_tables *t, struct small_tables_users users,

@@ -10,13 +10,13 @@
 #include "figures_writer.h"
 #include "monotonic.h"
 #include "notice.h"
+#include "own_thread.h"
 #include "relay_closer.h"
 #include "small_tables.h"
 #include "user_questions.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,13 +127,6 @@ static struct small_tables_users users_now(const struct store *st)
                                        user_questions_away(st->questions)};
 }
 
-/* ---- the thread ---- */
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* ---- users whose time is over ---- */
 
 static int64_t ends_in_ms(struct store *st, int64_t now_ms)
@@ -180,6 +173,8 @@ static void show_figures(struct store *st, int64_t now_ms)
                                                            : FIGURES_STORE_UP);
 }
 
+/* ---- the thread ---- */
+
 static void wait_for_something(struct store *st)
 {
     struct pollfd p[] = {{.fd = st->wake_fd, .events = POLLIN},
@@ -188,14 +183,15 @@ static void wait_for_something(struct store *st)
                          small_tables_poll(st->tables),
                          feed_poll(st->feed)};
     int64_t now_ms = monotonic_ms();
-    int64_t next_ms = least(user_questions_next_ms(st->questions),
-                            small_tables_next_ms(st->tables, users_now(st)));
+    int64_t next_ms =
+        monotonic_earlier(user_questions_next_ms(st->questions),
+                          small_tables_next_ms(st->tables, users_now(st)));
     uint64_t wakes;
 
-    next_ms = least(next_ms,
-                    feed_next_ms(st->feed, user_questions_up(st->questions)));
-    next_ms = least(next_ms, now_ms + ends_in_ms(st, now_ms));
-    next_ms = least(next_ms, now_ms + LONGEST_SLEEP_MS);
+    next_ms = monotonic_earlier(
+        next_ms, feed_next_ms(st->feed, user_questions_up(st->questions)));
+    next_ms = monotonic_earlier(next_ms, now_ms + ends_in_ms(st, now_ms));
+    next_ms = monotonic_earlier(next_ms, now_ms + LONGEST_SLEEP_MS);
     poll(p, sizeof(p) / sizeof(p[0]),
          next_ms > now_ms ? (int)(next_ms - now_ms) : 0);
     if ((p[0].revents & POLLIN) &&
@@ -220,22 +216,6 @@ static void *run(void *arg)
         wait_for_something(st);
     }
     return NULL;
-}
-
-/* A thread that takes none of coturn's signals. */
-static int start_thread(struct store *st)
-{
-    sigset_t all, before;
-    int failed;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    failed = pthread_create(&st->thread, NULL, run, st);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!failed) {
-        pthread_setname_np(st->thread, "turn-auth-store");
-    }
-    return failed ? -1 : 0;
 }
 
 /* ---- starting and stopping ---- */
@@ -328,7 +308,8 @@ struct store *store_start(const char *conninfo, const struct settings *s)
     st->closer = relay_closer_start(s);
     figures_start(s);
     /* Once in the life of a process: what was made stays when it fails. */
-    if (make_parts(st, conninfo) != 0 || start_thread(st) != 0) {
+    if (make_parts(st, conninfo) != 0 ||
+        own_thread_start(&st->thread, "turn-auth-store", run, st) != 0) {
         return NULL;
     }
     the_store = st;

@@ -480,11 +480,11 @@ struct pollfd user_questions_poll_redis(const struct user_questions *q)
 
 int64_t user_questions_next_ms(const struct user_questions *q)
 {
-    int64_t a = link_next_ms(q->link), b = outage_next_ms(&q->outage);
-    int64_t c = q->redis ? redis_cache_next_ms(q->redis) : INT64_MAX;
+    int64_t next_ms =
+        monotonic_earlier(link_next_ms(q->link), outage_next_ms(&q->outage));
 
-    a = a < b ? a : b;
-    return a < c ? a : c;
+    return q->redis ? monotonic_earlier(next_ms, redis_cache_next_ms(q->redis))
+                    : next_ms;
 }
 
 void user_questions_step(struct user_questions *q, int64_t now_ms)
