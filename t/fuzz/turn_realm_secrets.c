@@ -1,4 +1,5 @@
-/* sources: turn_auth_plugin/realm_secrets.c turn_auth_plugin/rows.c turn_auth_plugin/secret_memory.c */
+/* sources: turn_auth_plugin/realm_secrets.c turn_auth_plugin/rows.c */
+/* sources: turn_auth_plugin/secret_memory.c */
 
 /*
  * Any table of secrets: those that are picked are the realm's, are not empty,

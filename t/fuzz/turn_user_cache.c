@@ -1,4 +1,10 @@
-/* sources: turn_auth_plugin/user_cache.c turn_auth_plugin/user_cache_others.c turn_auth_plugin/user_cache_room.c turn_auth_plugin/user_cache_resync.c turn_auth_plugin/user_table.c turn_auth_plugin/realm_numbers.c turn_auth_plugin/census.c turn_auth_plugin/expiry_queue.c turn_auth_plugin/name_hash.c turn_auth_plugin/secret_memory.c */
+/* sources: turn_auth_plugin/user_cache.c */
+/* sources: turn_auth_plugin/user_cache_others.c */
+/* sources: turn_auth_plugin/user_cache_room.c */
+/* sources: turn_auth_plugin/user_cache_resync.c */
+/* sources: turn_auth_plugin/user_table.c turn_auth_plugin/realm_numbers.c */
+/* sources: turn_auth_plugin/census.c turn_auth_plugin/expiry_queue.c */
+/* sources: turn_auth_plugin/name_hash.c turn_auth_plugin/secret_memory.c */
 
 /*
  * Any sequence of look-ups, answers, changes and resyncs in a cache that is too

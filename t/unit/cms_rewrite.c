@@ -1,4 +1,5 @@
-/* sources: ngx_cms_proxy_module/cms_rewrite.c ngx_cms_proxy_module/cms_authority.c */
+/* sources: ngx_cms_proxy_module/cms_rewrite.c */
+/* sources: ngx_cms_proxy_module/cms_authority.c */
 
 /* Where an inside name is found, what replaces it, and what stays. */
 

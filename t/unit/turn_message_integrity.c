@@ -1,4 +1,6 @@
-/* sources: turn_auth_plugin/message_integrity.c turn_auth_plugin/key_handles.c turn_auth_plugin/hmac_sha1.c turn_auth_plugin/secret_memory.c */
+/* sources: turn_auth_plugin/message_integrity.c */
+/* sources: turn_auth_plugin/key_handles.c turn_auth_plugin/hmac_sha1.c */
+/* sources: turn_auth_plugin/secret_memory.c */
 
 /* This program's HMAC() is the plugin's, as turnserver's is. */
 

@@ -1,4 +1,5 @@
-/* sources: turn_auth_plugin/realm_secrets.c turn_auth_plugin/rows.c turn_auth_plugin/secret_memory.c */
+/* sources: turn_auth_plugin/realm_secrets.c turn_auth_plugin/rows.c */
+/* sources: turn_auth_plugin/secret_memory.c */
 
 #include "realm_secrets.h"
 #include "tap.h"

@@ -1,4 +1,5 @@
-/* sources: turn_auth_plugin/rows.c turn_auth_plugin/secret_memory.c turn_auth_plugin/last_known.c */
+/* sources: turn_auth_plugin/rows.c turn_auth_plugin/secret_memory.c */
+/* sources: turn_auth_plugin/last_known.c */
 
 #include "last_known.h"
 #include "rows.h"
