@@ -9,7 +9,9 @@
  * replaced by 0..U-1), -U how many users, -f further clients that log in with
  * names nobody has (a flood), -i print a line every so many ms, -w give a
  * request up after so many ms (2000; sent again every 250 ms), -x end with the
- * first refusal.
+ * first refusal, -r so many loops a second in all, evenly begun, each by a
+ * client that has ended its last one (0: each begins anew at once; what could
+ * not begin for 100 ms is left out; a flood has no rate).
  *
  * Each line is JSON: {"from_ms":0,"to_ms":500,"allocations":…,"per_second":…,
  * "refused":{"401":…},"timeouts":…,"p50_ms":…,"p99_ms":…,"max_ms":…,
@@ -34,9 +36,10 @@
 #include <unistd.h>
 
 #define RESEND_MS 250
+#define BEHIND_MS 100
 #define MAX_CODE 700
 
-enum state { CHALLENGE, CREDENTIALS, RELEASE };
+enum state { IDLE, CHALLENGE, CREDENTIALS, RELEASE };
 
 struct client {
     int fd;
@@ -75,6 +78,7 @@ static struct {
     double seconds;
     double interval_ms;
     double give_up_ms;
+    double rate;
     int until_refused;
 } options = {.user = "user%d",
              .password = "",
@@ -293,6 +297,15 @@ static void begin_loop(struct client *c)
     send_request(c);
 }
 
+static void end_loop(struct client *c)
+{
+    if (options.rate > 0 && !c->flood) {
+        c->state = IDLE;
+    } else {
+        begin_loop(c);
+    }
+}
+
 static void copy_attribute(const struct stun *m, unsigned type, char *to,
                            size_t size)
 {
@@ -334,7 +347,7 @@ static void on_answer(struct client *c, const struct stun *answer)
         if (c->state != RELEASE) {
             count_refused(c, code);
         }
-        begin_loop(c);
+        end_loop(c);
     }
 }
 
@@ -347,7 +360,7 @@ static void on_readable(struct client *c)
         return;
     }
     m.len = (size_t)n;
-    if (stun_same_transaction(&m, &c->request)) {
+    if (c->state != IDLE && stun_same_transaction(&m, &c->request)) {
         on_answer(c, &m);
     }
 }
@@ -357,12 +370,15 @@ static void check_times(struct client *c, int n)
     double now = now_ms();
 
     for (; n > 0; n--, c++) {
+        if (c->state == IDLE) {
+            continue;
+        }
         if (now - c->sent_ms > options.give_up_ms) {
             if (!c->flood) {
                 window.timeouts++;
                 total.timeouts++;
             }
-            begin_loop(c);
+            end_loop(c);
         } else if (now - c->resent_ms > RESEND_MS) {
             send_request(c);
         }
@@ -370,6 +386,25 @@ static void check_times(struct client *c, int n)
 }
 
 /* ---- all of them ---- */
+
+/* Begins what is due; the milliseconds until the next. */
+static int begin_due(struct client *clients, double now)
+{
+    static double due;
+    double latest = now - BEHIND_MS;
+
+    if (options.rate <= 0) {
+        return 20;
+    }
+    due = due == 0 ? now : due < latest ? latest : due;
+    for (int i = 0; i < options.clients && due <= now; i++) {
+        if (clients[i].state == IDLE) {
+            begin_loop(&clients[i]);
+            due += 1e3 / options.rate;
+        }
+    }
+    return due <= now ? 1 : due - now < 20 ? (int)ceil(due - now) : 20;
+}
 
 static void run(struct client *clients, int n)
 {
@@ -380,7 +415,7 @@ static void run(struct client *clients, int n)
     begin_window(start);
     total.from_ms = start;
     while (!stopping && now - start < options.seconds * 1e3) {
-        got = epoll_wait(epoll_fd, events, 64, 20);
+        got = epoll_wait(epoll_fd, events, 64, begin_due(clients, now));
         for (int i = 0; i < got; i++) {
             on_readable(events[i].data.ptr);
         }
@@ -402,7 +437,7 @@ static void read_options(int argc, char **argv)
 {
     int o;
 
-    while ((o = getopt(argc, argv, "s:n:T:u:U:p:f:i:w:x")) != -1) {
+    while ((o = getopt(argc, argv, "s:n:T:u:U:p:f:i:w:r:x")) != -1) {
         switch (o) {
         case 's':
             if (stun_parse_address(optarg, &options.server) != 0) {
@@ -434,6 +469,9 @@ static void read_options(int argc, char **argv)
         case 'w':
             options.give_up_ms = atof(optarg);
             break;
+        case 'r':
+            options.rate = atof(optarg);
+            break;
         case 'x':
             options.until_refused = 1;
             break;
@@ -462,7 +500,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < n; i++) {
         clients[i].fd = -1;
         clients[i].flood = i >= options.clients;
-        begin_loop(&clients[i]);
+        end_loop(&clients[i]);
     }
     run(clients, n);
     return 0;

@@ -126,7 +126,7 @@ sub session {
 }
 
 # load(clients =>, seconds =>, user =>, users =>, password =>, flood =>,
-# interval_ms =>, until_refused =>): starts turn_load; see Edge::Coturn::Load
+# interval_ms =>, until_refused =>, per_second =>): starts turn_load; see Edge::Coturn::Load
 # below.
 sub load {
     my ($self, %o) = @_;
@@ -138,7 +138,8 @@ sub load {
             '-n', $o{clients} // 32, '-T', $o{seconds} // 10,
             '-u', $o{user} // 'user%d', '-U', $o{users} // 1,
             '-p', $o{password} // '', '-f', $o{flood} // 0,
-            '-i', $o{interval_ms} // 0, $o{until_refused} ? '-x' : ()],
+            '-i', $o{interval_ms} // 0, '-r', $o{per_second} // 0,
+            $o{until_refused} ? '-x' : ()],
     );
     return bless {process => $process}, 'Edge::Coturn::Load';
 }
