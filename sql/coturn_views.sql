@@ -169,11 +169,6 @@ begin
     return new;
 end $$;
 
-drop trigger if exists change on turn.turnusers_lt;
-create trigger change
-    instead of insert or update or delete on turn.turnusers_lt
-    for each row execute function turn.change_turnusers_lt();
-
 -- ---- allowed_peer_ip, denied_peer_ip ----
 
 create or replace function turn.put_coturn_peer(
@@ -221,15 +216,6 @@ begin
     perform turn.put_coturn_peer(new.realm, new.ip_range, allowed);
     return new;
 end $$;
-
-drop trigger if exists change on turn.allowed_peer_ip;
-create trigger change
-    instead of insert or update or delete on turn.allowed_peer_ip
-    for each row execute function turn.change_peer_ip('true');
-drop trigger if exists change on turn.denied_peer_ip;
-create trigger change
-    instead of insert or update or delete on turn.denied_peer_ip
-    for each row execute function turn.change_peer_ip('false');
 
 -- ---- what holds secrets: no insert fails for being there already ----
 
@@ -284,11 +270,6 @@ begin
     return new;
 end $$;
 
-drop trigger if exists change on turn.turn_secret;
-create trigger change
-    instead of insert or update or delete on turn.turn_secret
-    for each row execute function turn.change_turn_secret();
-
 create or replace function turn.change_oauth_key()
 returns trigger language plpgsql security definer
 set search_path = pg_catalog, turn, pg_temp as $$
@@ -309,11 +290,6 @@ begin
     return new;
 end $$;
 
-drop trigger if exists change on turn.oauth_key;
-create trigger change
-    instead of insert or update or delete on turn.oauth_key
-    for each row execute function turn.change_oauth_key();
-
 create or replace function turn.change_admin_user()
 returns trigger language plpgsql security definer
 set search_path = pg_catalog, turn, pg_temp as $$
@@ -332,11 +308,6 @@ begin
     return new;
 end $$;
 
-drop trigger if exists change on turn.admin_user;
-create trigger change
-    instead of insert or update or delete on turn.admin_user
-    for each row execute function turn.change_admin_user();
-
 create or replace function turn.change_turn_origin_to_realm()
 returns trigger language plpgsql security definer
 set search_path = pg_catalog, turn, pg_temp as $$
@@ -352,7 +323,28 @@ begin
     return new;
 end $$;
 
-drop trigger if exists change on turn.turn_origin_to_realm;
-create trigger change
-    instead of insert or update or delete on turn.turn_origin_to_realm
-    for each row execute function turn.change_turn_origin_to_realm();
+-- ---- the triggers ----
+
+do $$
+declare
+    changed record;
+begin
+    for changed in
+        select * from (values
+            ('turnusers_lt', 'change_turnusers_lt()'),
+            ('allowed_peer_ip', 'change_peer_ip(true)'),
+            ('denied_peer_ip', 'change_peer_ip(false)'),
+            ('turn_secret', 'change_turn_secret()'),
+            ('oauth_key', 'change_oauth_key()'),
+            ('admin_user', 'change_admin_user()'),
+            ('turn_origin_to_realm', 'change_turn_origin_to_realm()'))
+            as v (name, call)
+    loop
+        execute format('drop trigger if exists change on turn.%I',
+            changed.name);
+        execute format('create trigger change '
+            'instead of insert or update or delete on turn.%I '
+            'for each row execute function turn.%s', changed.name,
+            changed.call);
+    end loop;
+end $$;

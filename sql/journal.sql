@@ -38,6 +38,12 @@ create index if not exists user_change_xact on turn.user_change (xact);
 create index if not exists user_change_gone on turn.user_change (changed)
     where gone;
 
+-- A row is stamped when it is made, and again with every change (below).
+alter table turn.user_change
+    alter version set default nextval('turn.user_version'),
+    alter xact set default pg_current_xact_id(),
+    alter changed set default clock_timestamp();
+
 comment on table turn.user_change is
     'the last change of every user; edges read it through user_record';
 comment on column turn.user_change.version is
@@ -80,20 +86,33 @@ comment on view turn.user_record is
     'every user, and who is gone, with a version, as edges read it';
 
 -- ---- the journal is kept ----
--- Rows are written in one order, or two bulk changes of the same users would
--- wait for each other.
+-- A change says who it is of and whether the user is gone. Rows are written in
+-- one order, or two bulk changes of the same users would wait for each other.
+
+-- A row that is there gets its number here, while it is locked.
+create or replace function turn.stamp_change()
+returns trigger language plpgsql
+set search_path = pg_catalog, turn, pg_temp as $$
+begin
+    new.version := nextval('turn.user_version');
+    new.xact := pg_current_xact_id();
+    new.changed := clock_timestamp();
+    return new;
+end $$;
+
+-- Always: also for whoever calls turn.resync_edges with triggers off.
+drop trigger if exists stamp on turn.user_change;
+create trigger stamp before update of gone on turn.user_change
+    for each row execute function turn.stamp_change();
+alter table turn.user_change enable always trigger stamp;
 
 create or replace function turn.journal_insert()
 returns trigger language plpgsql security definer
 set search_path = pg_catalog, turn, pg_temp as $$
 begin
-    insert into turn.user_change as j (realm, name, version, xact, changed)
-    select n.realm, n.name, nextval('turn.user_version'),
-        pg_current_xact_id(), clock_timestamp()
-    from (select realm, name from new_rows order by realm, name) as n
-    on conflict (realm, name) do update
-        set version = nextval('turn.user_version'), gone = false,
-            xact = excluded.xact, changed = excluded.changed;
+    insert into turn.user_change (realm, name, gone)
+    select realm, name, false from new_rows order by realm, name
+    on conflict (realm, name) do update set gone = excluded.gone;
     return null;
 end $$;
 
@@ -102,25 +121,19 @@ create or replace function turn.journal_update()
 returns trigger language plpgsql security definer
 set search_path = pg_catalog, turn, pg_temp as $$
 begin
-    insert into turn.user_change as j
-        (realm, name, version, xact, changed, gone)
-    select u.realm, u.name, nextval('turn.user_version'),
-        pg_current_xact_id(), clock_timestamp(), u.gone
-    from (
-        select n.realm, n.name, false as gone
-        from (select realm, name, hmackey, enabled, valid_from, valid_until
-                from new_rows
-            except
-            select realm, name, hmackey, enabled, valid_from, valid_until
-                from old_rows) as n
-        union all
-        select o.realm, o.name, true
-        from (select realm, name from old_rows
-            except select realm, name from new_rows) as o
-        order by 1, 2) as u
-    on conflict (realm, name) do update
-        set version = nextval('turn.user_version'), gone = excluded.gone,
-            xact = excluded.xact, changed = excluded.changed;
+    insert into turn.user_change (realm, name, gone)
+    select n.realm, n.name, false
+    from (select realm, name, hmackey, enabled, valid_from, valid_until
+            from new_rows
+        except
+        select realm, name, hmackey, enabled, valid_from, valid_until
+            from old_rows) as n
+    union all
+    select o.realm, o.name, true
+    from (select realm, name from old_rows
+        except select realm, name from new_rows) as o
+    order by 1, 2
+    on conflict (realm, name) do update set gone = excluded.gone;
     return null;
 end $$;
 
@@ -128,14 +141,9 @@ create or replace function turn.journal_delete()
 returns trigger language plpgsql security definer
 set search_path = pg_catalog, turn, pg_temp as $$
 begin
-    insert into turn.user_change as j
-        (realm, name, version, xact, changed, gone)
-    select o.realm, o.name, nextval('turn.user_version'),
-        pg_current_xact_id(), clock_timestamp(), true
-    from (select realm, name from old_rows order by realm, name) as o
-    on conflict (realm, name) do update
-        set version = nextval('turn.user_version'), gone = true,
-            xact = excluded.xact, changed = excluded.changed;
+    insert into turn.user_change (realm, name, gone)
+    select realm, name, true from old_rows order by realm, name
+    on conflict (realm, name) do update set gone = excluded.gone;
     perform turn.forget_gone(100);
     return null;
 end $$;
@@ -144,17 +152,12 @@ end $$;
 -- not know; or of all users.
 create or replace function turn.mend_journal(everybody boolean)
 returns void language sql as $$
-    insert into turn.user_change as j
-        (realm, name, version, xact, changed, gone)
-    select u.realm, u.name, nextval('turn.user_version'),
-        pg_current_xact_id(), clock_timestamp(), u.gone
-    from (select realm, name, c.enabled is null as gone
-        from turn.credential c full join turn.user_change k using (realm, name)
-        where everybody or k.gone is distinct from (c.enabled is null)
-        order by realm, name) as u
-    on conflict (realm, name) do update
-        set version = nextval('turn.user_version'), gone = excluded.gone,
-            xact = excluded.xact, changed = excluded.changed
+    insert into turn.user_change (realm, name, gone)
+    select realm, name, c.enabled is null as gone
+    from turn.credential c full join turn.user_change k using (realm, name)
+    where everybody or k.gone is distinct from (c.enabled is null)
+    order by realm, name
+    on conflict (realm, name) do update set gone = excluded.gone
 $$;
 
 create or replace function turn.journal_truncate()

@@ -1,6 +1,7 @@
 -- What coturn accepts as realm, user name, password and key, and how the last
 -- is made of the others. Pure functions: no table is read here. Called by
--- users.sql, peers.sql and coturn_views.sql; included by install.sql.
+-- users.sql, bulk.sql, peers.sql, secrets.sql and coturn_views.sql; included by
+-- install.sql.
 --
 -- Names and passwords outside ASCII: coturn compares the UTF-8 bytes that a
 -- client sends, and the client sends what it was given (browsers) or brings it
@@ -46,19 +47,46 @@ begin
     return value is not nfc normalized;
 end $$;
 
+-- Why coturn refuses the length of a text, whose owner and verb are the
+-- subject ("the realm has"); null if it is good.
+create or replace function turn.fault_in_length(
+    subject text, value text, most integer)
+returns text language sql immutable as $$
+    select case when octet_length(value) > most then format(
+        '%s %s bytes, coturn takes at most %s', subject, octet_length(value),
+        most)
+    end
+$$;
+
 -- Why coturn, or cms-edge, refuses a realm; null if it is good.
 create or replace function turn.fault_in_realm(realm text)
 returns text language sql stable as $$
+    select coalesce(
+        case when coalesce(realm, '') = '' then 'the realm is empty' end,
+        turn.fault_in_length('the realm has', realm, 127),
+        case
+        when turn.refused_character(realm) is not null then format(
+            'realm "%s" contains %s, which coturn refuses',
+            realm, turn.refused_character(realm))
+        when turn.other_normal_form(realm) then format(
+            'realm "%s" is not in Unicode normal form NFC', realm)
+        end)
+$$;
+
+-- Why coturn, or cms-edge, refuses how a user name, or the part of one that
+-- the noun says, is written; null if it is good.
+create or replace function turn.fault_in_spelling(noun text, value text)
+returns text language sql stable as $$
     select case
-    when coalesce(realm, '') = '' then 'the realm is empty'
-    when octet_length(realm) > 127 then format(
-        'the realm has %s bytes, coturn takes at most 127',
-        octet_length(realm))
-    when turn.refused_character(realm) is not null then format(
-        'realm "%s" contains %s, which coturn refuses',
-        realm, turn.refused_character(realm))
-    when turn.other_normal_form(realm) then format(
-        'realm "%s" is not in Unicode normal form NFC', realm)
+    when turn.refused_character(value) is not null then format(
+        '%s "%s" contains %s, which coturn refuses',
+        noun, value, turn.refused_character(value))
+    when turn.other_normal_form(value) then format(
+        '%s "%s" is not in Unicode normal form NFC, as clients send it',
+        noun, value)
+    when lower(value) like '%union%' and lower(value) like '%select%' then
+        format('%s "%s" contains "union" and "select", which coturn refuses',
+            noun, value)
     end
 $$;
 
@@ -67,42 +95,54 @@ $$;
 -- interface; digits and a colon begin the names of time-limited users.
 create or replace function turn.fault_in_name(name text)
 returns text language sql stable as $$
-    select case
-    when coalesce(name, '') = '' then 'the user name is empty'
-    when octet_length(name) > 512 then format(
-        'the user name has %s bytes, coturn takes at most 512',
-        octet_length(name))
-    when turn.refused_character(name) is not null then format(
-        'user name "%s" contains %s, which coturn refuses',
-        name, turn.refused_character(name))
-    when turn.other_normal_form(name) then format(
-        'user name "%s" is not in Unicode normal form NFC, '
-        'as clients send it', name)
-    when lower(name) like '%union%' and lower(name) like '%select%' then
-        format('user name "%s" contains "union" and "select", '
-            'which coturn refuses', name)
-    when left(name, 1) = '*' then format(
-        'user name "%s" begins with "*", which stands for all users in '
-        'coturn''s command line interface', name)
-    when name ~ '^[0-9]+:' then format(
-        'user name "%s" begins with digits and a colon, as only '
-        'time-limited users do', name)
-    end
+    select coalesce(
+        case when coalesce(name, '') = '' then 'the user name is empty' end,
+        turn.fault_in_length('the user name has', name, 512),
+        turn.fault_in_spelling('user name', name),
+        case
+        when left(name, 1) = '*' then format(
+            'user name "%s" begins with "*", which stands for all users in '
+            'coturn''s command line interface', name)
+        when name ~ '^[0-9]+:' then format(
+            'user name "%s" begins with digits and a colon, as only '
+            'time-limited users do', name)
+        end)
 $$;
 
--- Why a password cannot be used; null if it is good. It is not quoted.
+-- Why coturn, or cms-edge, refuses the id of a time-limited user whose name
+-- this is; null if it is good.
+create or replace function turn.fault_in_issued(id text, name text)
+returns text language sql stable as $$
+    select coalesce(
+        case when coalesce(id, '') = '' then 'the id is empty' end,
+        turn.fault_in_length('the user name would have', name, 512),
+        turn.fault_in_spelling('id', id))
+$$;
+
+-- Why a password or a secret, as the noun says, cannot be used; null if it is
+-- good. It is not quoted.
+create or replace function turn.fault_in_hidden(noun text, value text)
+returns text language sql immutable as $$
+    select coalesce(
+        case when coalesce(value, '') = '' then format('the %s is empty', noun)
+        end,
+        turn.fault_in_length(format('the %s has', noun), value, 256),
+        case when value ~ '[\u0001-\u001f\u007f]' then format(
+            'the %s contains a control character or line break', noun)
+        end)
+$$;
+
 create or replace function turn.fault_in_password(password text)
 returns text language sql stable as $$
-    select case
-    when coalesce(password, '') = '' then 'the password is empty'
-    when octet_length(password) > 256 then format(
-        'the password has %s bytes, coturn takes at most 256',
-        octet_length(password))
-    when password ~ '[\u0001-\u001f\u007f]' then
-        'the password contains a control character or line break'
-    when turn.other_normal_form(password) then
-        'the password is not in Unicode normal form NFC, as clients send it'
-    end
+    select coalesce(turn.fault_in_hidden('password', password),
+        case when turn.other_normal_form(password) then 'the password is not '
+            'in Unicode normal form NFC, as clients send it'
+        end)
+$$;
+
+create or replace function turn.fault_in_secret(secret text)
+returns text language sql immutable as $$
+    select turn.fault_in_hidden('secret', secret)
 $$;
 
 -- The 32 hex digits that coturn stores and `turnadmin -k` prints:

@@ -79,44 +79,11 @@ begin
     return turn.sha1(outer_pad || turn.sha1(inner_pad || message));
 end $$;
 
--- Why a secret cannot be used; null if it is good. It is not quoted.
-create or replace function turn.fault_in_secret(secret text)
-returns text language sql immutable as $$
-    select case
-    when coalesce(secret, '') = '' then 'the secret is empty'
-    when octet_length(secret) > 256 then format(
-        'the secret has %s bytes, coturn takes at most 256',
-        octet_length(secret))
-    when secret ~ '[\u0001-\u001f\u007f]' then
-        'the secret contains a control character or line break'
-    end
-$$;
-
 -- Which of a realm's secrets is meant, to people and in turn.audit.
 create or replace function turn.fingerprint(realm text, secret text)
 returns text language sql stable as $$
     select left(encode(sha256(convert_to(realm || ' ' || secret, 'UTF8')),
         'hex'), 8)
-$$;
-
--- Why coturn, or cms-edge, refuses the id of a time-limited user whose name
--- this is; null if it is good.
-create or replace function turn.fault_in_issued(id text, name text)
-returns text language sql stable as $$
-    select case
-    when coalesce(id, '') = '' then 'the id is empty'
-    when octet_length(name) > 512 then format(
-        'the user name would have %s bytes, coturn takes at most 512',
-        octet_length(name))
-    when turn.refused_character(id) is not null then format(
-        'id "%s" contains %s, which coturn refuses',
-        id, turn.refused_character(id))
-    when turn.other_normal_form(id) then format(
-        'id "%s" is not in Unicode normal form NFC, as clients send it', id)
-    when lower(id) like '%union%' and lower(id) like '%select%' then
-        format('id "%s" contains "union" and "select", which coturn refuses',
-            id)
-    end
 $$;
 
 -- ---- for people ----
