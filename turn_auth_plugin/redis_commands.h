@@ -1,7 +1,7 @@
 /*
  * The commands that Redis is asked, and what stands in them. Called by
- * redis_cache.c. The Redis user needs +ping +select +getrange +set +del +eval
- * for keys that begin with redis_prefix.
+ * redis_cache_users.c and redis_cache_sweep.c. The Redis user needs +ping
+ * +select +getrange +set +del +eval for keys that begin with redis_prefix.
  */
 
 #ifndef REDIS_COMMANDS_H

@@ -1,7 +1,8 @@
 /*
  * Redis answers and refuses: since when, and is it over? Answers of both kinds
  * may alternate for as long as somebody likes; lines about them may not. Called
- * by redis_cache.c for what it reads and for what it writes; time is passed in.
+ * by redis_cache_refusals.c for what is read and for what is written; time is
+ * passed in.
  */
 
 #ifndef REDIS_REFUSAL_H

@@ -1,6 +1,6 @@
 /*
  * The file of seal keys, read again while turnserver runs whenever it changes.
- * Called by redis_cache.c.
+ * Called by user_seals.c.
  */
 
 #ifndef SEAL_KEY_FILE_H

@@ -1,7 +1,7 @@
 /*
  * What Redis holds of a user, as bytes that only an edge can make or read:
  * AES-256-GCM with its place, redis_prefix, realm and name, as associated data.
- * Called by redis_cache.c; time is passed in.
+ * Called by user_seals.c; time is passed in.
  *
  *     0  1  format (2)                          in clear, authenticated;
  *     1  4  version: epoch                      bytewise larger: later
