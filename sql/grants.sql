@@ -25,8 +25,8 @@ grant select, insert, update, delete on turn.turnusers_lt, turn.turn_secret,
     turn.allowed_peer_ip, turn.denied_peer_ip, turn.turn_origin_to_realm,
     turn.turn_realm_option, turn.oauth_key, turn.admin_user
     to turn_admin;
-grant select on turn.users, turn.peers, turn.secrets, turn.quotas, turn.audit
-    to turn_admin;
+grant select on turn.users, turn.peers, turn.secrets, turn.quotas, turn.audit,
+    turn.help to turn_admin;
 grant insert (realm, name, password, key, valid_from, valid_until, note)
     on turn.import to turn_admin;
 

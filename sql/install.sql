@@ -34,8 +34,9 @@
 --     coturn_views.sql   all of it as coturn and turnadmin see it
 --     import.sql         an existing coturn database
 --     journal.sql        what edges follow: changes of users
+--     help.sql           turn.help
 --     grants.sql         who may do what
--- \df+ turn.* in psql shows every function with its arguments and an example.
+-- select * from turn.help lists what people use, with its arguments and examples.
 --
 -- Needs PostgreSQL 13 or newer and no extension. Keys are made with core
 -- md5(), which a server with OpenSSL in FIPS mode refuses: there, make keys
@@ -76,8 +77,16 @@ select pg_advisory_xact_lock(hashtext('cms-edge sql/install.sql'))
 \ir audit.sql
 \ir coturn_views.sql
 \ir import_views.sql
+\ir help.sql
 \ir grants.sql
+
+select case when count(*) > 0 then format(' with %s user%s in %s realm%s',
+        count(*), case when count(*) > 1 then 's' end,
+        count(distinct realm), case when count(distinct realm) > 1 then 's' end)
+    else '' end as holding
+from turn.credential
+\gset
 
 commit;
 
-\echo cms-edge: schema turn is ready in database :DBNAME
+\echo cms-edge: schema turn is ready in database :DBNAME:holding

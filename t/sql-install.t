@@ -111,7 +111,8 @@ subtest 'an empty database' => sub {
         insert into turn.turn_realm_option values ('octavio.test', 'x', '1');
 SQL
     my $second = dump_of($db);
-    $pg->install($db);
+    is($pg->install($db), "cms-edge: schema turn is ready in database $db "
+        . "with 2 users in 1 realm\n", 'a third time: says how many are there');
     is(dump_of($db), $second, 'a third time, with data in it: nothing either');
 };
 
@@ -164,8 +165,8 @@ subtest 'the database of a coturn that runs: every row is kept' => sub {
         db => $db);
     my $before = coturn_rows($db);
     my @said = split /\n/, $pg->install($db);
-    is(pop @said, "cms-edge: schema turn is ready in database $db",
-        'says that it is ready,');
+    is(pop @said, "cms-edge: schema turn is ready in database $db with 8 users "
+        . 'in 3 realms', 'says that it is ready, and how many came over,');
     is_deeply([grep { !/(oldadmin|oldturn) keeps its rights|^HINT/ } @said],
         [], 'and warns of nothing but those who keep their rights');
 
@@ -208,8 +209,8 @@ subtest 'the database of a coturn that runs: every row is kept' => sub {
 
     $pg->psql("select turn.remove_user('octavio.test', 'second')", db => $db);
     my $dump = dump_of($db);
-    is($pg->install($db), "cms-edge: schema turn is ready in database $db\n",
-        'installing again says nothing new');
+    is($pg->install($db), "cms-edge: schema turn is ready in database $db "
+        . "with 7 users in 3 realms\n", 'installing again says nothing new');
     is(dump_of($db), $dump, 'and brings nobody back');
 };
 

@@ -242,6 +242,24 @@ subtest 'what people may use is explained' => sub {
         where relnamespace = 'turn'::regnamespace and relkind = 'r'
         and obj_description(oid, 'pg_class') is null");
     is_deeply(\@silent, [], 'every table says what it is for');
+
+    my $admin = $pg->dbh(user => 'turn_admin');
+    is_deeply($admin->selectcol_arrayref('select name from turn.help
+        where arguments is null order by 1'),
+        [qw(audit help import peers quotas secrets users)],
+        'turn.help names what turn_admin reads,');
+    is_deeply($admin->selectcol_arrayref("select name || '(' || arguments || ')'
+        from turn.help where arguments is not null order by 1"),
+        $pg->dbh->selectcol_arrayref("select
+            format('%s(%s)', proname, pg_get_function_arguments(oid))
+        from pg_proc where pronamespace = 'turn'::regnamespace
+        and has_function_privilege('turn_admin', oid, 'execute') order by 1"),
+        '... and what it calls,');
+    like($admin->selectrow_array("select help from turn.help
+        where name = 'rotate_secret'"), qr/\n  select turn\.rotate_secret\(/,
+        '... with an example');
+    is(try_as('turn_server', 'select from turn.help'), 'denied',
+        'coturn needs none of it');
 };
 
 subtest 'the roles cannot do more than that in the cluster' => sub {

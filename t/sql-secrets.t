@@ -18,7 +18,6 @@ $pg->psql('create role webapp login; grant usage on schema turn to webapp;
     grant execute on function turn.issue to webapp');
 my $admin = $pg->dbh(user => 'turn_admin');
 my $webapp = $pg->dbh(user => 'webapp');
-$_->{PrintWarn} = 0 for $admin, $webapp;
 my $realm = 'octavio.test';
 
 sub value { return ($admin->selectrow_array($_[0], undef, @_[1 .. $#_]))[0] }

@@ -317,8 +317,9 @@ sub rows {
     return @{$self->dbh->selectall_arrayref($sql, undef, @bind)};
 }
 
-# dbh(db =>, user =>): a DBI handle that raises errors; the same one again
-# for the same database and user, until the server goes away.
+# dbh(db =>, user =>): a DBI handle that raises errors, and prints no notices
+# (PrintWarn); the same one again for the same database and user, until the
+# server goes away.
 sub dbh {
     my ($self, %o) = @_;
     my $key = join "\0", $o{db} // $self->{db}, $o{user} // 'postgres';
@@ -364,7 +365,7 @@ sub _connect {
     return DBI->connect(
         "dbi:Pg:dbname='$db';host=$self->{socket_dir};port=$self->{port}",
         $o{user} // 'postgres', '',
-        {AutoCommit => 1, AutoInactiveDestroy => 1, %$attr});
+        {AutoCommit => 1, AutoInactiveDestroy => 1, PrintWarn => 0, %$attr});
 }
 
 # pg_basebackup of this cluster into a directory that is not there yet.
