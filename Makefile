@@ -59,8 +59,8 @@ test: deps all	## build and run every test (at most 10 minutes)
 demo: deps all	## the whole edge in network namespaces, with real browsers
 	@t/demo/run
 
-bench: deps all	## each figure beside its peer's; also build/bench.json
-	@t/bench/run
+bench: deps all	## each figure beside its peer's (BENCH=turn: one); build/bench.json
+	@t/bench/run $(BENCH)
 
 fuzz: deps	## each fuzz target for FUZZ_SECONDS (600) seconds
 	@t/fuzz/run $(or $(FUZZ_SECONDS),600)
