@@ -241,10 +241,13 @@ ngx_http_cms_proxy_preconfiguration(ngx_conf_t *cf)
 {
     ngx_uint_t  n;
 
+    /* those that an earlier cycle has added know the stock ones */
+
     for (n = 0; ngx_http_cms_proxy_commands[n].name.len; n++) {
-        if (ngx_strncmp(ngx_http_cms_proxy_commands[n].name.data,
-                        "proxy_", 6)
-            == 0)
+        if (ngx_http_cms_proxy_commands[n].set == ngx_http_cms_proxy_keepalive
+            || ngx_strncmp(ngx_http_cms_proxy_commands[n].name.data,
+                           "proxy_", 6)
+               == 0)
         {
             break;
         }

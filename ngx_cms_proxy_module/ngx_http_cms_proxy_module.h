@@ -77,6 +77,11 @@ typedef struct {
     ngx_str_t                        allow;         /* for 405 */
     ngx_msec_t                       websocket_timeout;
 
+    /* ngx_http_cms_proxy_balance.c */
+    ngx_array_t                      keepalive;   /* ..._directive_t */
+    ngx_http_upstream_init_pt        balancer_init;
+    ngx_http_upstream_init_peer_pt   balancer_init_peer;
+
     ngx_uint_t                       placeholder; /* its index + 1, or 0 */
     unsigned                         named:1;
 } ngx_http_cms_proxy_srv_conf_t;
@@ -169,6 +174,9 @@ char *ngx_http_cms_proxy_own(ngx_conf_t *cf, ngx_command_t *cmd,
 void *ngx_http_cms_proxy_create_srv_conf(ngx_conf_t *cf);
 char *ngx_http_cms_proxy_webbridge(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_cms_proxy_upstream_default(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb, char *name, ngx_str_t *first,
+    char *second);
 char *ngx_http_cms_proxy_flag(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_cms_proxy_enum(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -208,6 +216,13 @@ ngx_int_t ngx_http_cms_proxy_build_routed(ngx_conf_t *cf,
 char *ngx_http_cms_proxy_target(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_cms_proxy_add_targets(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb);
+
+/* ngx_http_cms_proxy_balance.c */
+
+char *ngx_http_cms_proxy_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_cms_proxy_interpose(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
 
 /* ngx_http_cms_proxy_gate.c */

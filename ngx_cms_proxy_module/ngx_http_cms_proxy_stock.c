@@ -31,6 +31,9 @@ typedef struct {
 } ngx_http_cms_proxy_default_t;
 
 
+static ngx_command_t *ngx_http_cms_proxy_add_command(ngx_conf_t *cf,
+    ngx_command_t *commands, ngx_uint_t *n, ngx_uint_t max,
+    ngx_command_t *stock);
 static char *ngx_http_cms_proxy_stock_directive(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 static char *ngx_http_cms_proxy_block_directive(ngx_conf_t *cf,
@@ -137,13 +140,16 @@ static ngx_http_cms_proxy_default_t  ngx_http_cms_proxy_defaults[] = {
 };
 
 
-/* appends the stock proxy's location directives to commands[n..max) */
+/*
+ * Appends the stock proxy's location directives to commands[n..max), and
+ * "keepalive" of upstream blocks.
+ */
 
 ngx_int_t
 ngx_http_cms_proxy_stock_commands(ngx_conf_t *cf, ngx_command_t *commands,
     ngx_uint_t n, ngx_uint_t max)
 {
-    ngx_command_t  *stock;
+    ngx_command_t  *stock, *cmd;
 
     for (stock = ngx_http_proxy_module.commands; stock->name.len; stock++) {
 
@@ -151,31 +157,61 @@ ngx_http_cms_proxy_stock_commands(ngx_conf_t *cf, ngx_command_t *commands,
             continue;
         }
 
-        if (n + 1 == max) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "cms_proxy has no room for \"%V\" and further "
-                               "directives of nginx", &stock->name);
+        cmd = ngx_http_cms_proxy_add_command(cf, commands, &n, max, stock);
+        if (cmd == NULL) {
             return NGX_ERROR;
         }
 
-        commands[n] = *stock;
-        commands[n].set = ngx_http_cms_proxy_stock_directive;
-        commands[n].conf = NGX_HTTP_LOC_CONF_OFFSET;
-        commands[n].offset = 0;
-        commands[n].post = stock;
+        cmd->set = ngx_http_cms_proxy_stock_directive;
+        cmd->conf = NGX_HTTP_LOC_CONF_OFFSET;
 
         /* cms_proxy itself says where to */
 
         if (ngx_strcmp(stock->name.data, "proxy_pass") != 0) {
-            commands[n].type |= NGX_HTTP_UPS_CONF;
+            cmd->type |= NGX_HTTP_UPS_CONF;
+        }
+    }
+
+    stock = ngx_http_cms_proxy_stock_command(cf, "keepalive",
+                                             NGX_HTTP_UPS_CONF, NULL);
+
+    if (stock) {
+        cmd = ngx_http_cms_proxy_add_command(cf, commands, &n, max, stock);
+        if (cmd == NULL) {
+            return NGX_ERROR;
         }
 
-        n++;
+        cmd->set = ngx_http_cms_proxy_keepalive;
     }
 
     ngx_memzero(&commands[n], sizeof(ngx_command_t));
 
     return NGX_OK;
+}
+
+
+/* a copy that knows the stock one, to be given a handler of ours */
+
+static ngx_command_t *
+ngx_http_cms_proxy_add_command(ngx_conf_t *cf, ngx_command_t *commands,
+    ngx_uint_t *n, ngx_uint_t max, ngx_command_t *stock)
+{
+    ngx_command_t  *cmd;
+
+    if (*n + 1 == max) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "cms_proxy has no room for \"%V\" and further "
+                           "directives of nginx", &stock->name);
+        return NULL;
+    }
+
+    cmd = &commands[(*n)++];
+
+    *cmd = *stock;
+    cmd->offset = 0;
+    cmd->post = stock;
+
+    return cmd;
 }
 
 

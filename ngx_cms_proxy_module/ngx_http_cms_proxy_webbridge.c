@@ -25,9 +25,6 @@ static char *ngx_http_cms_proxy_check_block(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
 static char *ngx_http_cms_proxy_zone(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
-static char *ngx_http_cms_proxy_upstream_default(ngx_conf_t *cf,
-    ngx_http_cms_proxy_srv_conf_t *wb, char *name, ngx_str_t *first,
-    char *second);
 static char *ngx_http_cms_proxy_uri(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_array_t *uris, ngx_str_t *value);
 static ngx_int_t ngx_http_cms_proxy_allow(ngx_conf_t *cf,
@@ -177,8 +174,6 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
 {
     ngx_http_cms_proxy_name_t  *uri;
 
-    static ngx_str_t  connections = ngx_string("64");
-
     if (ngx_http_cms_proxy_check_block(cf, wb) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
@@ -223,8 +218,7 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    return ngx_http_cms_proxy_upstream_default(cf, wb, "keepalive",
-                                               &connections, NULL);
+    return ngx_http_cms_proxy_interpose(cf, wb);
 }
 
 
@@ -311,7 +305,7 @@ ngx_http_cms_proxy_zone(ngx_conf_t *cf, ngx_http_cms_proxy_srv_conf_t *wb)
 
 /* a stock directive of upstream blocks, where the block does not have it */
 
-static char *
+char *
 ngx_http_cms_proxy_upstream_default(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb, char *name, ngx_str_t *first,
     char *second)
