@@ -310,7 +310,8 @@ ngx_http_cms_proxy_create_main_conf(ngx_conf_t *cf)
         != NGX_OK
         || ngx_array_init(&mcf->locations, cf->pool, 16,
                           sizeof(ngx_http_core_loc_conf_t *))
-           != NGX_OK)
+           != NGX_OK
+        || ngx_http_cms_proxy_init_trust(cf, mcf) != NGX_OK)
     {
         return NULL;
     }

@@ -103,6 +103,7 @@ typedef struct {
     ngx_uint_t                       index;       /* among the names */
     ngx_http_cms_proxy_srv_conf_t   *webbridge;
     void                           **hidden;      /* loc_conf of that */
+    unsigned                         trust:1;     /* see ..._trust.c */
 } ngx_http_cms_proxy_route_t;
 
 
@@ -136,6 +137,7 @@ struct ngx_http_cms_proxy_loc_conf_s {
 typedef struct {
     ngx_array_t                      webbridges;  /* ..._srv_conf_t * */
     ngx_array_t                      locations;   /* core loc conf * */
+    ngx_array_t                      stores;      /* see ..._trust.c */
     unsigned                         used:1;      /* some cms_proxy exists */
 } ngx_http_cms_proxy_main_conf_t;
 
@@ -210,6 +212,14 @@ char *ngx_http_cms_proxy_expand(ngx_conf_t *cf,
     ngx_http_cms_proxy_route_t *route);
 ngx_int_t ngx_http_cms_proxy_build_routed(ngx_conf_t *cf,
     ngx_http_core_loc_conf_t *clcf, ngx_http_cms_proxy_loc_conf_t *plcf);
+
+/* ngx_http_cms_proxy_trust.c: the CA files, each read once */
+
+ngx_int_t ngx_http_cms_proxy_init_trust(ngx_conf_t *cf,
+    ngx_http_cms_proxy_main_conf_t *mcf);
+ngx_uint_t ngx_http_cms_proxy_says_verify(ngx_array_t *directives);
+char *ngx_http_cms_proxy_trust(ngx_conf_t *cf,
+    ngx_http_cms_proxy_route_t *route);
 
 /* ngx_http_cms_proxy_targets.c */
 

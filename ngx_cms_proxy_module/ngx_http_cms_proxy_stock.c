@@ -43,7 +43,7 @@ static ngx_int_t ngx_http_cms_proxy_apply_above(ngx_conf_t *cf,
     ngx_http_cms_proxy_loc_conf_t *location,
     ngx_http_cms_proxy_srv_conf_t *wb);
 static char *ngx_http_cms_proxy_apply_default(ngx_conf_t *cf,
-    ngx_http_cms_proxy_default_t *def, ngx_http_cms_proxy_srv_conf_t *wb,
+    ngx_http_cms_proxy_default_t *def, ngx_http_cms_proxy_route_t *route,
     ngx_http_cms_proxy_loc_conf_t *location);
 static char *ngx_http_cms_proxy_apply(ngx_conf_t *cf,
     ngx_http_cms_proxy_directive_t *d);
@@ -53,14 +53,15 @@ static ngx_uint_t ngx_http_cms_proxy_is_default(
     ngx_http_cms_proxy_directive_t *d);
 static ngx_uint_t ngx_http_cms_proxy_adds_up(ngx_command_t *cmd);
 static ngx_str_t ngx_http_cms_proxy_default_arg(
-    ngx_http_cms_proxy_srv_conf_t *wb, char *arg);
+    ngx_http_cms_proxy_route_t *route, char *arg);
 static char *ngx_http_cms_proxy_check_ca(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
 
 
 /*
  * What a location with cms_proxy has unless something closer says otherwise.
- * "https:", "name", "verify" and "ca" stand for the web bridge's own.
+ * "https:", "name", "verify" and "ca" stand for the web bridge's own;
+ * verification is usually set up by ..._trust.c, and these then stay away.
  */
 
 static ngx_http_cms_proxy_default_t  ngx_http_cms_proxy_defaults[] = {
@@ -383,6 +384,13 @@ ngx_http_cms_proxy_expand(ngx_conf_t *cf,
 
     wb = route->webbridge;
 
+    route->trust = wb->tls && wb->verify
+                   && !ngx_http_cms_proxy_says_verify(&wb->directives);
+
+    for (above = location; above && route->trust; above = above->parent) {
+        route->trust = !ngx_http_cms_proxy_says_verify(&above->directives);
+    }
+
     d = location->directives.elts;
 
     for (i = 0; i < location->directives.nelts; i++) {
@@ -407,7 +415,7 @@ ngx_http_cms_proxy_expand(ngx_conf_t *cf,
 
     for (def = ngx_http_cms_proxy_defaults; def->name; def++) {
 
-        if (ngx_http_cms_proxy_apply_default(cf, def, wb, location)
+        if (ngx_http_cms_proxy_apply_default(cf, def, route, location)
             != NGX_CONF_OK)
         {
             return NGX_CONF_ERROR;
@@ -471,17 +479,20 @@ ngx_http_cms_proxy_apply_above(ngx_conf_t *cf,
 
 static char *
 ngx_http_cms_proxy_apply_default(ngx_conf_t *cf,
-    ngx_http_cms_proxy_default_t *def, ngx_http_cms_proxy_srv_conf_t *wb,
+    ngx_http_cms_proxy_default_t *def, ngx_http_cms_proxy_route_t *route,
     ngx_http_cms_proxy_loc_conf_t *location)
 {
     ngx_str_t                       *value;
     ngx_uint_t                       i;
+    ngx_http_cms_proxy_srv_conf_t   *wb;
     ngx_http_cms_proxy_loc_conf_t   *level;
     ngx_http_cms_proxy_directive_t   d;
 
+    wb = route->webbridge;
+
     if (((def->when & NGX_HTTP_CMS_PROXY_TLS) && !wb->tls)
         || ((def->when & NGX_HTTP_CMS_PROXY_VERIFY)
-            && !(wb->tls && wb->verify))
+            && (!(wb->tls && wb->verify) || route->trust))
         || ((def->when & NGX_HTTP_CMS_PROXY_INSIDE)
             && wb->upstream_host != NGX_HTTP_CMS_PROXY_INTERNAL))
     {
@@ -512,7 +523,7 @@ ngx_http_cms_proxy_apply_default(ngx_conf_t *cf,
 
     for (i = 0; i < 2 && def->args[i]; i++) {
         value = ngx_array_push(d.args);
-        *value = ngx_http_cms_proxy_default_arg(wb, def->args[i]);
+        *value = ngx_http_cms_proxy_default_arg(route, def->args[i]);
     }
 
     if (ngx_http_cms_proxy_is_set(&location->directives, &d)
@@ -540,9 +551,12 @@ ngx_http_cms_proxy_apply_default(ngx_conf_t *cf,
 
 
 static ngx_str_t
-ngx_http_cms_proxy_default_arg(ngx_http_cms_proxy_srv_conf_t *wb, char *arg)
+ngx_http_cms_proxy_default_arg(ngx_http_cms_proxy_route_t *route, char *arg)
 {
-    ngx_str_t  s;
+    ngx_str_t                       s;
+    ngx_http_cms_proxy_srv_conf_t  *wb;
+
+    wb = route->webbridge;
 
     if (ngx_strcmp(arg, "https:") == 0) {
         return wb->url;
@@ -557,7 +571,7 @@ ngx_http_cms_proxy_default_arg(ngx_http_cms_proxy_srv_conf_t *wb, char *arg)
     }
 
     if (ngx_strcmp(arg, "verify") == 0) {
-        arg = wb->verify ? "on" : "off";
+        arg = wb->verify && !route->trust ? "on" : "off";
     }
 
     s.data = (u_char *) arg;
@@ -747,6 +761,10 @@ ngx_http_cms_proxy_build_routed(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf,
     }
 
     for (i = 0; i < plcf->routes->nelts; i++) {
+
+        if (ngx_http_cms_proxy_trust(cf, &route[i]) != NGX_CONF_OK) {
+            return NGX_ERROR;
+        }
 
         loc_conf = ngx_palloc(cf->pool, ngx_http_max_module * sizeof(void *));
         if (loc_conf == NULL) {
