@@ -66,6 +66,23 @@ like(ask("https://$guest/api/status"), qr/"callBridge":false/,
     'but offers no call');
 is(post('/api/join', {id => '100101', name => 'Ann'})->{status}, 503,
     'and nobody joins');
+
+# ---- how it fails ----
+
+like(ask("https://$guest/", '--connect-to', '::127.0.0.2:443'),
+    qr/^X-Web-Bridge: other\r/m, 'one of several says who it is');
+$cms->change(outOfOrder => 503);
+like(ask("https://$guest/en-US/home"), qr/^HTTP\S+ 503/,
+    'out of order: it answers that and nothing else');
+is(websocket($token, $guest), 503, '... to WebSockets as well');
+my ($cert, $key) = Edge::Certs::cert('inside', 'elsewhere.octavio.test');
+$cms->change(outOfOrder => undef, cert => $cert, key => $key);
+is(ask("https://$guest/", '--no-show-error'), '',
+    'a certificate that is changed is shown from the next connection on');
+$cms->kill;
+$cms->again;
+is(websocket($token, $guest, '127.0.0.1', '-k'), 401,
+    'one that is started again knows no earlier token');
 done_testing();
 
 sub ask {
@@ -89,10 +106,10 @@ sub post {
 # The status that answers a WebSocket handshake. One that succeeds stays open
 # until curl gives up, which is no error here.
 sub websocket {
-    my ($with, $origin, $at) = @_;
+    my ($with, $origin, $at, @more) = @_;
     my $answer = ask("https://$guest/signal?token=$with",
         $at ? ('--connect-to', "::$at:443") : (), '--http1.1', '-m', '1',
-        '--no-show-error',
+        '--no-show-error', @more,
         '-H', "Origin: https://$origin", '-H', 'Upgrade: websocket',
         '-H', 'Connection: Upgrade', '-H', 'Sec-WebSocket-Version: 13',
         '-H', 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==');

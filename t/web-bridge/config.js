@@ -1,5 +1,6 @@
 // The configuration of the simulated web bridge: a JSON file, read at start
-// and again at SIGHUP (listeners and certificate then stay as they are).
+// and again at SIGHUP (listeners then stay as they are; the certificate is that
+// of new connections).
 'use strict';
 
 const fs = require('fs');
@@ -7,6 +8,10 @@ const fs = require('fs');
 const defaults = {
   listen: '127.0.0.1:443',     // address:port of the web bridge
   cert: null, key: null,       // PEM files
+  // Who it is, for tests with several: X-Web-Bridge of every answer.
+  name: null,
+  // A status, 503 say: every page, call and handshake gets it and nothing else.
+  outOfOrder: null,
   external: 'cmsweb.octavio.test',       // the name guests type
   internal: 'cmsweb.cms.octavio.local',  // what it calls itself
 

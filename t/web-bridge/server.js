@@ -17,12 +17,19 @@ const { AdminApi } = require('./admin-api');
 
 const config = new Config(process.argv[2]);
 const meetings = new Meetings(config);
+const servers = [];
 
-function listen(address, handler, tls) {
+function certificate() {
+  return { cert: fs.readFileSync(config.cert),
+    key: fs.readFileSync(config.key) };
+}
+
+function listen(address, handler) {
   const at = address.lastIndexOf(':');
-  const server = https.createServer({
-    cert: fs.readFileSync(tls.cert), key: fs.readFileSync(tls.key),
-  }, handler);
+  // Node closes what was idle for 5 s, perhaps just as a request comes.
+  const server = https.createServer({ ...certificate(),
+    keepAliveTimeout: 75000 }, handler);
+  servers.push(server);
   return new Promise((resolve) => {
     server.listen(Number(address.slice(at + 1)), address.slice(0, at),
       () => resolve(server));
@@ -42,12 +49,19 @@ async function webBridge(address, identity) {
   const signalling = new Signalling(config, identity, meetings);
   const server = await listen(address, (req, res) => {
     res.on('finish', () => seen(req, res.statusCode));
+    if (config.name) {
+      res.setHeader('X-Web-Bridge', config.name);
+    }
+    if (config.outOfOrder) {
+      res.writeHead(config.outOfOrder);
+      return res.end();
+    }
     if (!identity.answersTo(req.headers.host)) {
       return badRequest(res);
     }
     identity.speak(req, res);
     return api.handles(req) ? api.handle(req, res) : pages.handle(req, res);
-  }, config);
+  });
   server.on('upgrade', (req, socket, head) => {
     seen(req, 101);
     signalling.upgrade(req, socket, head);
@@ -68,11 +82,11 @@ async function main() {
   }
   if (config.admin) {
     const admin = new AdminApi(config);
-    await listen(config.admin.listen, (req, res) => admin.handle(req, res),
-      config);
+    await listen(config.admin.listen, (req, res) => admin.handle(req, res));
   }
   process.on('SIGHUP', () => {
     config.read();
+    servers.forEach((server) => server.setSecureContext(certificate()));
     console.log('read');
   });
   process.on('SIGTERM', () => process.exit(0));

@@ -18,13 +18,19 @@ class Signalling {
     this.identity = identity;
     this.meetings = meetings;
     this.wss = new WebSocketServer({ noServer: true });
+    this.wss.on('headers', (headers) => {
+      if (config.name) {
+        headers.push(`X-Web-Bridge: ${config.name}`);
+      }
+    });
   }
 
   upgrade(req, socket, head) {
     const url = new URL(req.url, 'https://web-bridge.invalid');
     const guest = this.meetings.guestOf(url.searchParams.get('token'));
     const refusal =
-      !this.identity.answersTo(req.headers.host) ? '400 Bad Request'
+      this.config.outOfOrder ? `${this.config.outOfOrder} Out Of Order`
+      : !this.identity.answersTo(req.headers.host) ? '400 Bad Request'
         : url.pathname !== '/signal' ? '404 Not Found'
           : !this.identity.acceptsOrigin(req.headers.origin) ? '403 Forbidden'
             : !guest ? '401 Unauthorized' : null;
