@@ -79,6 +79,9 @@ ngx_http_cms_proxy_create_srv_conf(ngx_conf_t *cf)
            != NGX_OK
         || ngx_array_init(&wb->directives, cf->pool, 4,
                           sizeof(ngx_http_cms_proxy_directive_t))
+           != NGX_OK
+        || ngx_array_init(&wb->keepalive, cf->pool, 1,
+                          sizeof(ngx_http_cms_proxy_directive_t))
            != NGX_OK)
     {
         return NULL;
