@@ -1,7 +1,7 @@
 /*
  * Reading many users from turn.user_record in one snapshot, slice by slice, so
- * that neither memory nor time is taken in one piece. Called by feed.c, on its
- * link, one reading at a time.
+ * that neither memory nor time is taken in one piece. Called by feed_reading.c,
+ * on the feed's link, one reading at a time.
  */
 
 #ifndef FULL_READING_H

@@ -1,6 +1,6 @@
 /*
  * Rows of view turn.user_record (sql/journal.sql) as libpq returns them. Called
- * by feed.c, full_reading.c and user_questions.c.
+ * by feed*.c, full_reading.c and user_questions.c.
  */
 
 #ifndef USER_ROWS_H

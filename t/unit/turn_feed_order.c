@@ -1,15 +1,16 @@
-/* sources: turn_auth_plugin/feed.c turn_auth_plugin/full_reading.c */
-/* sources: turn_auth_plugin/user_questions.c turn_auth_plugin/user_rows.c */
-/* sources: turn_auth_plugin/hmackey.c turn_auth_plugin/pending.c */
-/* sources: turn_auth_plugin/outage.c turn_auth_plugin/server_clock.c */
-/* sources: turn_auth_plugin/redis_use.c turn_auth_plugin/figures.c */
-/* sources: turn_auth_plugin/user_cache.c */
+/* sources: turn_auth_plugin/feed.c turn_auth_plugin/feed_server.c */
+/* sources: turn_auth_plugin/feed_reading.c turn_auth_plugin/feed_listen.c */
+/* sources: turn_auth_plugin/full_reading.c turn_auth_plugin/user_questions.c */
+/* sources: turn_auth_plugin/user_rows.c turn_auth_plugin/hmackey.c */
+/* sources: turn_auth_plugin/pending.c turn_auth_plugin/outage.c */
+/* sources: turn_auth_plugin/server_clock.c turn_auth_plugin/redis_use.c */
+/* sources: turn_auth_plugin/figures.c turn_auth_plugin/user_cache.c */
 /* sources: turn_auth_plugin/user_cache_others.c */
 /* sources: turn_auth_plugin/user_cache_room.c */
-/* sources: turn_auth_plugin/user_cache_resync.c */
-/* sources: turn_auth_plugin/user_table.c turn_auth_plugin/realm_numbers.c */
-/* sources: turn_auth_plugin/census.c turn_auth_plugin/expiry_queue.c */
-/* sources: turn_auth_plugin/name_hash.c turn_auth_plugin/secret_memory.c */
+/* sources: turn_auth_plugin/user_cache_resync.c turn_auth_plugin/user_table.c */
+/* sources: turn_auth_plugin/realm_numbers.c turn_auth_plugin/census.c */
+/* sources: turn_auth_plugin/expiry_queue.c turn_auth_plugin/name_hash.c */
+/* sources: turn_auth_plugin/secret_memory.c */
 
 /*
  * The feed and the look-ups, with servers whose answers come in the order the
