@@ -27,8 +27,8 @@ int seal_key_file_begin(struct seal_key_file *f, const char *path,
 
 enum seal_key_file_change {
     SEAL_KEYS_SAME, /* or still as bad as before */
-    SEAL_KEYS_NEW, /* or good again */
-    SEAL_KEYS_BAD, /* the old ones stay; error says what is wrong */
+    SEAL_KEYS_NEW,  /* or good again */
+    SEAL_KEYS_BAD,  /* the old ones stay; error says what is wrong */
 };
 
 /* Has the file changed? Then its keys are taken, if it is good in whole. */

@@ -105,8 +105,8 @@ enum user_stored {
 
 /*
  * Remembers *r in place of what was remembered, unless that is newer (version;
- * where versions are equal or one is not known, read_ms). Where the cache is full,
- * another that was not looked up for long gives way and its key is wiped;
+ * where versions are equal or one is not known, read_ms). Where the cache is
+ * full, another that was not looked up for long gives way and its key is wiped;
  * absent names never push out users, and of absent names those go last that
  * have a version (they were removed or disabled; the others never were).
  */
@@ -117,10 +117,10 @@ enum user_stored user_cache_store(struct user_cache *c,
 /*
  * The change feed says so: like user_cache_store() without a guard, and guards
  * taken before it are no longer good. It says each change once, maybe of after
- * read_ms: a version is newer than none. A name that is not remembered is, then:
- * a valid user where there is room or another was never looked up, an absent
- * one as removed. USER_STORED_REVOKED also for a user who was logged in here
- * and had to give way since.
+ * read_ms: a version is newer than none. A name that is not remembered is,
+ * then: a valid user where there is room or another was never looked up, an
+ * absent one as removed. USER_STORED_REVOKED also for a user who was logged in
+ * here and had to give way since.
  */
 enum user_stored user_cache_change(struct user_cache *c,
                                    const struct user_name *u, int64_t now_ms,

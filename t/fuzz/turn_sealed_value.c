@@ -21,7 +21,8 @@ static void refuse(const struct user_name *u, const uint8_t *data, size_t size)
     uint8_t *exact = malloc(size ? size : 1);
 
     memcpy(exact, data, size);
-    if (sealed_value_open(&s, &keys, "a:", u, exact, size, NOW) != SEALED_FORGED ||
+    if (sealed_value_open(&s, &keys, "a:", u, exact, size, NOW) !=
+            SEALED_FORGED ||
         memcmp(&s, &none, sizeof(s)) != 0) {
         abort();
     }

@@ -76,9 +76,9 @@ static struct sockaddr_in listen_at, server_at;
 static int listener = -1;
 static double delay_ms;
 static int holding;
-static int hold_answers;    /* of new connections as well */
+static int hold_answers;     /* of new connections as well */
 static char hold_asked[256]; /* "": nothing */
-static int held_is_asked;   /* somebody waits for "held" */
+static int held_is_asked;    /* somebody waits for "held" */
 
 static double now_ms(void)
 {

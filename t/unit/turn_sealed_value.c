@@ -51,8 +51,8 @@ static void test_round(void)
     uint8_t before[SEALED_VALUE_LEN];
 
     seal(&valid);
-    is_int(sealed_value_open(&s, &keys, prefix, &user, value,
-                             SEALED_VALUE_LEN, NOW),
+    is_int(sealed_value_open(&s, &keys, prefix, &user, value, SEALED_VALUE_LEN,
+                             NOW),
            SEALED_OPENED, "... and opens");
     is_int(s.state, USER_VALID, "... with its state");
     is_int(s.version.epoch, valid.version.epoch, "... epoch");
@@ -94,8 +94,8 @@ static void test_absent(void)
 
     s.state = USER_ABSENT;
     seal(&s);
-    is_int(sealed_value_open(&s, &keys, prefix, &user, value,
-                             SEALED_VALUE_LEN, NOW),
+    is_int(sealed_value_open(&s, &keys, prefix, &user, value, SEALED_VALUE_LEN,
+                             NOW),
            SEALED_OPENED, "a tombstone opens");
     is_int(s.state, USER_ABSENT, "... as one");
     ok(memcmp(s.key, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16) == 0,
@@ -161,12 +161,11 @@ static void test_time(void)
     struct sealed_state s;
 
     seal(&valid);
-    is_int(
-        sealed_value_open(&s, &keys, prefix, &user, value,
-                             SEALED_VALUE_LEN, NOW + 999),
-        SEALED_OPENED, "it opens to its last moment");
-    is_int(sealed_value_open(&s, &keys, prefix, &user, value,
-                             SEALED_VALUE_LEN, NOW + 1000),
+    is_int(sealed_value_open(&s, &keys, prefix, &user, value, SEALED_VALUE_LEN,
+                             NOW + 999),
+           SEALED_OPENED, "it opens to its last moment");
+    is_int(sealed_value_open(&s, &keys, prefix, &user, value, SEALED_VALUE_LEN,
+                             NOW + 1000),
            SEALED_EXPIRED, "... and not after");
 }
 
@@ -178,8 +177,7 @@ static void test_keys(void)
     keys = (struct seal_keys){2, {{9}, {1, 2, 3}}};
     is_int(open_as(&user, SEALED_VALUE_LEN), SEALED_OPENED,
            "a key further down opens");
-    sealed_value_open(&s, &keys, prefix, &user, value,
-                             SEALED_VALUE_LEN, NOW);
+    sealed_value_open(&s, &keys, prefix, &user, value, SEALED_VALUE_LEN, NOW);
     is_int((long)s.opened_by, 1, "... which is said");
     seal(&valid);
     keys = (struct seal_keys){1, {{9}}};
