@@ -118,18 +118,7 @@ $turn->stop;
 
 # ---- plain coturn tables ----
 
-$pg->create_db('plain');
-$pg->psql('create table turnusers_lt (realm varchar(127), name varchar(512),
-    hmackey char(128), primary key (realm, name));
-    create table turn_secret (realm varchar(127), value varchar(256));
-    create table allowed_peer_ip (realm varchar(127), ip_range varchar(256));
-    create table denied_peer_ip (realm varchar(127), ip_range varchar(256));
-    create table turn_origin_to_realm (origin varchar(127), realm varchar(127));
-    create table turn_realm_option (realm varchar(127), opt varchar(32),
-        value varchar(128));
-    grant select on all tables in schema public to turn_server;
-    ' . "insert into turnusers_lt values ('octavio.test', 'guest',
-        md5('guest:octavio.test:right'))", db => 'plain');
+$pg->plain_tables('plain', 'guest');
 my $plain = Edge::Coturn->start(name => 'plain', plugin => 1,
     conninfo => $pg->conninfo(db => 'plain'),
     settings => {fresh_ttl => '1s', negative_ttl => '1s'});

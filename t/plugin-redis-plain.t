@@ -14,20 +14,7 @@ use Test::More;
 my $dir = $Edge::Netns::dir;
 spew("$dir/seal.keys", "5a" x 32 . "\n", 0600);
 my $pg = Edge::Postgres->start;
-$pg->create_db('turn');
-$pg->psql('create table turnusers_lt (realm varchar(127), name varchar(512),
-        hmackey char(128), primary key (realm, name));
-    create table turn_secret (realm varchar(127), value varchar(256));
-    create table allowed_peer_ip (realm varchar(127), ip_range varchar(256));
-    create table denied_peer_ip (realm varchar(127), ip_range varchar(256));
-    create table turn_origin_to_realm (origin varchar(127), realm varchar(127));
-    create table turn_realm_option (realm varchar(127), opt varchar(32),
-        value varchar(128));
-    create table oauth_key (kid varchar(128), ikm_key varchar(256),
-        timestamp bigint, lifetime integer, as_rs_alg varchar(64),
-        realm varchar(127));');
-$pg->value('insert into turnusers_lt values (?, ?, ?) returning 1', 'octavio.test', $_,
-    md5_hex("$_:octavio.test:right")) for qw(stays goes changes);
+$pg->plain_tables('turn', qw(stays goes changes));
 my $redis = Edge::Redis->start;
 
 sub edge {

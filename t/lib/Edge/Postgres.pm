@@ -277,6 +277,35 @@ sub install {
     return $out;
 }
 
+# plain_tables('plain', 'guest'): a new database with coturn's own tables, as it
+# is without cms-edge; role turn_server, if there is one, may read them. The
+# users' password is right.
+sub plain_tables {
+    my ($self, $db, @users) = @_;
+    $self->create_db($db);
+    $self->psql(q{create table turnusers_lt (realm varchar(127), name varchar(512),
+            hmackey char(128), primary key (realm, name));
+        create table turn_secret (realm varchar(127), value varchar(256));
+        create table allowed_peer_ip (realm varchar(127),
+            ip_range varchar(256));
+        create table denied_peer_ip (realm varchar(127),
+            ip_range varchar(256));
+        create table turn_origin_to_realm (origin varchar(127),
+            realm varchar(127));
+        create table turn_realm_option (realm varchar(127), opt varchar(32),
+            value varchar(128));
+        create table oauth_key (kid varchar(128), ikm_key varchar(256),
+            timestamp bigint, lifetime integer, as_rs_alg varchar(64),
+            realm varchar(127));
+        do $$ begin
+            if to_regrole('turn_server') is not null then
+                grant select on all tables in schema public to turn_server;
+            end if;
+        end $$}, db => $db);
+    $self->dbh(db => $db)->do("insert into turnusers_lt values ('octavio.test',
+        ?, md5(? || ':octavio.test:right'))", undef, $_, $_) for @users;
+}
+
 # run_file(FILE, db =>, user =>): psql -f FILE; what it printed, status in $?.
 sub run_file {
     my ($self, $file, %o) = @_;
