@@ -6,6 +6,7 @@
 
 
 #include "ngx_http_cms_proxy_module.h"
+#include "ngx_http_cms_proxy_certificate.h"
 
 
 /* our own directives, and the stock proxy's; nginx 1.31.5 has 72 of these */
@@ -34,6 +35,14 @@ static char *ngx_http_cms_proxy_add_guests(ngx_conf_t *cf,
 static ngx_conf_enum_t  ngx_http_cms_proxy_upstream_hosts[] = {
     { ngx_string("guest"), NGX_HTTP_CMS_PROXY_GUEST },
     { ngx_string("internal"), NGX_HTTP_CMS_PROXY_INTERNAL },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_conf_enum_t  ngx_http_cms_proxy_certificate_checks[] = {
+    { ngx_string("off"), NGX_HTTP_CMS_PROXY_CHECK_OFF },
+    { ngx_string("warn"), NGX_HTTP_CMS_PROXY_CHECK_WARN },
+    { ngx_string("strict"), NGX_HTTP_CMS_PROXY_CHECK_STRICT },
     { ngx_null_string, 0 }
 };
 
@@ -169,6 +178,22 @@ static ngx_command_t
       0,
       NULL },
 
+    /*
+     * cms_certificate_check off|warn|strict (http, server): whether, when the
+     * configuration is read, the certificates of a server that proxies guest
+     * URIs are held against them: not covered by a subject alternative name,
+     * self-signed, a CA's own, sent without its issuer's, expired, not valid
+     * yet, or within 14 days of its end.  "strict" takes no configuration for
+     * which browsers would refuse one.  Default warn.
+     */
+
+    { ngx_string("cms_certificate_check"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_cms_proxy_loc_conf_t, certificate_check),
+      &ngx_http_cms_proxy_certificate_checks },
+
       ngx_null_command
 };
 
@@ -291,7 +316,7 @@ ngx_http_cms_proxy_postconfiguration(ngx_conf_t *cf)
         }
     }
 
-    return NGX_OK;
+    return ngx_http_cms_proxy_check_certificates(cf);
 }
 
 
@@ -311,7 +336,10 @@ ngx_http_cms_proxy_create_main_conf(ngx_conf_t *cf)
         || ngx_array_init(&mcf->locations, cf->pool, 16,
                           sizeof(ngx_http_core_loc_conf_t *))
            != NGX_OK
-        || ngx_http_cms_proxy_init_trust(cf, mcf) != NGX_OK)
+        || ngx_http_cms_proxy_init_trust(cf, mcf) != NGX_OK
+        || ngx_array_init(&mcf->certificates, cf->pool, 4,
+                          sizeof(ngx_http_cms_proxy_certificate_t *))
+           != NGX_OK)
     {
         return NULL;
     }
@@ -337,6 +365,8 @@ ngx_http_cms_proxy_create_loc_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    conf->certificate_check = NGX_CONF_UNSET_UINT;
+
     return conf;
 }
 
@@ -359,6 +389,8 @@ ngx_http_cms_proxy_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     conf->parent = prev;
+    ngx_conf_merge_uint_value(conf->certificate_check, prev->certificate_check,
+                              NGX_HTTP_CMS_PROXY_CHECK_WARN);
 
     clcfp = ngx_array_push(&mcf->locations);
     if (clcfp == NULL) {
@@ -368,6 +400,8 @@ ngx_http_cms_proxy_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     *clcfp = clcf;
 
     if (conf->routes) {
+        conf->server = ngx_http_conf_get_module_srv_conf(cf,
+                                                         ngx_http_core_module);
 
         if (ngx_http_cms_proxy_check_location(cf, clcf, conf)
             != NGX_CONF_OK)

@@ -127,6 +127,10 @@ struct ngx_http_cms_proxy_loc_conf_s {
     ngx_array_t                      directives;  /* ..._directive_t */
     ngx_http_cms_proxy_loc_conf_t   *parent;      /* the level above */
 
+    ngx_http_core_srv_conf_t        *server;      /* where routes are set */
+    ngx_uint_t                       certificate_check;
+    ngx_uint_t                       unchecked;   /* said so once */
+
     /* for each route: this location's loc_conf with the route's proxy */
     void                          ***routed;
 
@@ -138,6 +142,7 @@ typedef struct {
     ngx_array_t                      webbridges;  /* ..._srv_conf_t * */
     ngx_array_t                      locations;   /* core loc conf * */
     ngx_array_t                      stores;      /* see ..._trust.c */
+    ngx_array_t                      certificates; /* ..._certificate_t * */
     unsigned                         used:1;      /* some cms_proxy exists */
 } ngx_http_cms_proxy_main_conf_t;
 

@@ -23,6 +23,12 @@ static char *ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
 static char *ngx_http_cms_proxy_check_block(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
+static void ngx_http_cms_proxy_check_names(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb);
+static void ngx_http_cms_proxy_check_name(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb, ngx_str_t *host);
+static ngx_uint_t ngx_http_cms_proxy_in_domain(ngx_str_t *host,
+    ngx_str_t *domain);
 static char *ngx_http_cms_proxy_zone(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
 static char *ngx_http_cms_proxy_uri(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -52,6 +58,16 @@ static ngx_http_cms_proxy_method_t  ngx_http_cms_proxy_known_methods[] = {
     { ngx_string("LOCK"), NGX_HTTP_LOCK },
     { ngx_string("UNLOCK"), NGX_HTTP_UNLOCK },
     { ngx_null_string, 0 }
+};
+
+
+/* names below these are nobody's outside: RFC 6762, ICANN's .internal, habit */
+
+static ngx_str_t  ngx_http_cms_proxy_inside_domains[] = {
+    ngx_string("local"),
+    ngx_string("internal"),
+    ngx_string("lan"),
+    ngx_null_string
 };
 
 
@@ -181,6 +197,8 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
+    ngx_http_cms_proxy_check_names(cf, wb);
+
     ngx_conf_init_value(wb->tls, 1);
     ngx_conf_init_value(wb->verify, 1);
     ngx_conf_init_uint_value(wb->upstream_host, NGX_HTTP_CMS_PROXY_GUEST);
@@ -258,6 +276,112 @@ ngx_http_cms_proxy_check_block(ngx_conf_t *cf,
     }
 
     return NGX_CONF_OK;
+}
+
+
+/*
+ * What guests type must be a name of the outside: with one of the inside they
+ * get nowhere, or a "Bad Request".  Only the administrator can know, so these
+ * are warnings.
+ */
+
+static void
+ngx_http_cms_proxy_check_names(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb)
+{
+    ngx_uint_t                  i, k;
+    ngx_http_cms_proxy_name_t  *guest, *internal;
+
+    guest = wb->guest_uris.elts;
+    internal = wb->internal_uris.elts;
+
+    for (i = 0; i < wb->guest_uris.nelts; i++) {
+
+        for (k = 0; k < wb->internal_uris.nelts; k++) {
+            if (internal[k].text.len == guest[i].text.len
+                && ngx_memcmp(internal[k].text.data, guest[i].text.data,
+                              guest[i].text.len)
+                   == 0)
+            {
+                break;
+            }
+        }
+
+        if (k == wb->internal_uris.nelts) {
+            ngx_http_cms_proxy_check_name(cf, wb, &guest[i].host);
+            continue;
+        }
+
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "guest_uri \"%V\" is also the internal_uri of "
+                      "cms_webbridge \"%V\": if guests know it by another "
+                      "name, they get \"Bad Request\"; if not, leave the "
+                      "internal_uri out, in %V:%ui",
+                      &guest[i].text, &wb->name, &wb->where.file,
+                      wb->where.line);
+    }
+}
+
+
+static void
+ngx_http_cms_proxy_check_name(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb, ngx_str_t *host)
+{
+    ngx_str_t                    *inside;
+    ngx_uint_t                    i;
+    ngx_http_cms_proxy_domain_t  *domain;
+
+    domain = wb->domains.elts;
+
+    for (i = 0; i < wb->domains.nelts; i++) {
+
+        if (!ngx_http_cms_proxy_in_domain(host, &domain[i].inside)
+            || (ngx_http_cms_proxy_in_domain(&domain[i].outside,
+                                             &domain[i].inside)
+                && ngx_http_cms_proxy_in_domain(host, &domain[i].outside)))
+        {
+            continue;
+        }
+
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "guest_uri \"%V\" of cms_webbridge \"%V\" is in the "
+                      "inside domain \"%V\": guests, who know a name of the "
+                      "outside, get \"Bad Request\", in %V:%ui",
+                      host, &wb->name, &domain[i].inside, &wb->where.file,
+                      wb->where.line);
+        return;
+    }
+
+    for (inside = ngx_http_cms_proxy_inside_domains; inside->len; inside++) {
+
+        if (ngx_http_cms_proxy_in_domain(host, inside)) {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "guest_uri \"%V\" of cms_webbridge \"%V\" ends with "
+                          "\".%V\": no guest outside can look it up, in "
+                          "%V:%ui",
+                          host, &wb->name, inside, &wb->where.file,
+                          wb->where.line);
+            return;
+        }
+    }
+}
+
+
+/* the host is in lower case; the domain as it was written */
+
+static ngx_uint_t
+ngx_http_cms_proxy_in_domain(ngx_str_t *host, ngx_str_t *domain)
+{
+    u_char  *end;
+
+    if (host->len < domain->len) {
+        return 0;
+    }
+
+    end = host->data + host->len - domain->len;
+
+    return ngx_strncasecmp(end, domain->data, domain->len) == 0
+           && (end == host->data || end[-1] == '.');
 }
 
 

@@ -26,8 +26,6 @@ my @accepted = (
     ['more guest and internal URIs on further lines',
         "guest_uri $guest;\n guest_uri meet.test;\n internal_uri a.test;\n"
             . "internal_uri b.test;\n target 127.0.0.2;"],
-    ['a web bridge that calls itself what guests call it',
-        "$web_bridge\n internal_uri $guest;"],
     ['several guest and internal URIs, with and without port',
         "guest_uri a.test b.test:8443 C.test.;\n internal_uri x.test y.test:1;"
             . "\n target 127.0.0.2;"],

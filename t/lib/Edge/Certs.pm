@@ -26,7 +26,8 @@ sub ca {
 # cert('outside', 'cmsweb.octavio.test', ...): a certificate of that CA for
 # these names (SANs: DNS, or IP where it looks like one); returns (certificate
 # file, key file). Options as a leading hash: {days => -1, self_signed => 1,
-# group => 'postgres'}.
+# no_san => 1, key => 'rsa', extensions => "more lines\n",
+# startdate => '20301231000000Z'}.
 sub cert {
     my %o = ref $_[0] ? %{shift()} : ();
     my ($ca, @names) = @_;
@@ -38,18 +39,39 @@ sub cert {
     my $capem = ca($ca);
     (my $cakey = $capem) =~ s/\.pem$/.key/;
     my $san = join ',', map { (/^[\d.]+$|:/ ? 'IP:' : 'DNS:') . $_ } @names;
-    _openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
+    _openssl('req', '-newkey', ($o{key} // '') eq 'rsa' ? 'rsa:2048'
+            : ('ec', '-pkeyopt', 'ec_paramgen_curve:P-256'),
         '-nodes', '-subj', "/CN=$names[0]", '-keyout', "$base.key",
         '-out', "$base.csr");
     open my $ext, '>', "$base.ext" or croak "$base.ext: $!";
-    print $ext "subjectAltName=$san\nbasicConstraints=CA:FALSE\n",
-        "extendedKeyUsage=serverAuth,clientAuth\n";
+    print $ext $o{no_san} ? () : "subjectAltName=$san\n", $o{extensions}
+        // "basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth,clientAuth\n";
     close $ext;
+    if ($o{startdate}) {
+        _later($base, $capem, $cakey, $o{startdate});
+        return ("$base.pem", "$base.key");
+    }
     _openssl('x509', '-req', '-in', "$base.csr", '-days', $o{days} // 30,
         '-extfile', "$base.ext", '-out', "$base.pem",
         $o{self_signed} ? ('-key', "$base.key")
             : ('-CA', $capem, '-CAkey', $cakey, '-CAcreateserial'));
     return ("$base.pem", "$base.key");
+}
+
+# Only `openssl ca` sets another first day than today.
+sub _later {
+    my ($base, $capem, $cakey, $startdate) = @_;
+    open my $conf, '>', "$base.conf" or croak "$base.conf: $!";
+    print $conf "[a]\nnew_certs_dir=", _dir(), "\ndatabase=$base.index\n",
+        "rand_serial=yes\ndefault_md=sha256\npolicy=p\n[p]\n",
+        "commonName=supplied\n";
+    close $conf;
+    open my $index, '>', "$base.index" or croak "$base.index: $!";
+    close $index;
+    _openssl('ca', '-batch', '-notext', '-config', "$base.conf", '-name', 'a',
+        '-cert', $capem, '-keyfile', $cakey, '-startdate', $startdate,
+        '-days', 30, '-extfile', "$base.ext", '-in', "$base.csr",
+        '-out', "$base.pem");
 }
 
 sub _dir {
