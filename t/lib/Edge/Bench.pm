@@ -10,10 +10,11 @@ package Edge::Bench;
 
 use strict;
 use warnings;
+use Edge::Process qw(slurp wait_until);
 use JSON::PP ();
 use Exporter 'import';
 
-our @EXPORT_OK = qw(median print_figure);
+our @EXPORT_OK = qw(instructions median print_figure);
 
 # load: what Edge::Coturn's load() takes. $ROUNDS and $SECONDS win.
 sub new {
@@ -87,6 +88,37 @@ sub print_figure {
         for grep { defined $f{$_} } qw(value peer_value ratio);
     local $| = 1;
     print JSON::PP->new->canonical->encode(\%f), "\n";
+}
+
+# instructions(nginx, fields ..., url): user-space instructions for one request
+# to an Edge::Nginx that has been stopped, counted by callgrind: the difference
+# of two runs of different length, so it has no noise. Undef where there is no
+# valgrind. The fields are curl's ('Host: cmsweb.octavio.test').
+sub instructions {
+    my ($nginx, @fields) = @_;
+    my $url = pop @fields;
+    my ($at) = $url =~ m{^http://([^/]+)};
+    return if !grep { -x "$_/valgrind" } split /:/, $ENV{PATH};
+    my %count;
+    for my $n (200, 1200) {
+        my $file = $nginx->prefix . "/callgrind.$n";
+        my $p = Edge::Process->start(name => 'valgrind',
+            argv => ['valgrind', '--tool=callgrind',
+                "--callgrind-out-file=$file", $Edge::Nginx::binary,
+                '-p', $nginx->prefix, '-c', $nginx->conf_file,
+                '-g', 'daemon off; master_process off; error_log stderr error;'
+                    . ' pid ' . $nginx->prefix . '/valgrind.pid;'],
+            ready_tcp => $at, timeout => 120);
+        system('curl', '-sS', '-o', '/dev/null', (map { ('-H', $_) } @fields),
+            $url . ($url =~ /\?/ ? '&' : '?') . "n=[1-$n]") == 0
+            or die "curl failed\n";
+        $p->signal('QUIT');
+        $p->wait_end(60);
+        wait_until(sub {
+            ($count{$n}) = (slurp($file) // '') =~ /^(?:summary|totals): (\d+)/m;
+        }) or die "callgrind left no total\n";
+    }
+    return ($count{1200} - $count{200}) / 1000;
 }
 
 sub median {

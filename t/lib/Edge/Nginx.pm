@@ -112,6 +112,12 @@ sub pid { $_[0]{process}->pid }
 sub alive { $_[0]{process}->alive }
 sub stop { $_[0]{process}->stop($_[1] // 'QUIT') }
 sub prefix { $_[0]{prefix} }
+
+# freeze, thaw: connections are accepted, nothing is answered; then all that
+# waits is.
+sub freeze { kill 'STOP', $_[0]->workers }
+sub thaw { kill 'CONT', $_[0]->workers }
+
 sub conf_file { $_[0]{conf_file} }
 sub error_log { slurp($_[0]{error_file}) // '' }
 sub access_log { slurp($_[0]{access_file}) // '' }
