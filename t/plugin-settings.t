@@ -90,6 +90,12 @@ chmod 0640, $secret;
     $turn->stop;
 }
 
+# ---- a turnserver that does not use PostgreSQL ----
+
+# Begun now, looked at in the end: it says so after 10 s.
+my $unused = Edge::Coturn->start(name => 'unused', port => 3490, plugin => 1,
+    users => {guest => 'right'}, settings => "# nothing\n");
+
 # ---- where the settings are ----
 
 my ($status, $log) = ended(env => {TURN_AUTH_CONF => '/nowhere/turn.conf'});
@@ -103,12 +109,14 @@ ok($status && $log =~ /^turn_auth_plugin: \Q$Edge::Netns::dir\E: .*read/,
 # /etc/cms-edge/turn-auth.conf: in a mount namespace of our own.
 my $etc = '/etc/cms-edge';
 SKIP: {
-    skip 'there is no overlay or place for it', 4
+    skip 'there is no overlay or place for it', 6
         if !-d $etc && !make_etc();
     system('mount', '-t', 'tmpfs', 'etc', $etc) == 0 or die "mount: $?";
     my $turn = Edge::Coturn->start(name => 'none', plugin => 1,
         users => {guest => 'right'});
     is($turn->allocate('guest', 'right'), 'ok', 'no file: the defaults');
+    like($turn->log_text, qr{^turn_auth_plugin: no \Q$etc\E/turn-auth.conf: the }m,
+        '... as a line says');
     $turn->stop;
     spew("$etc/turn-auth.conf", "query_timeout = 1h\n");
     ($status, $log) = ended();
@@ -118,7 +126,12 @@ SKIP: {
     $turn = Edge::Coturn->start(name => 'named', plugin => 1,
         users => {guest => 'right'}, settings => "# nothing\n");
     is($turn->allocate('guest', 'right'), 'ok', '$TURN_AUTH_CONF comes first');
+    like($turn->log_text, qr{^turn_auth_plugin: settings of \Q$turn->{dir}\E/},
+        '... as a line says');
 }
+
+ok($unused->wait_log(qr/^turn_auth_plugin: .*no connection.*is psql-userdb missing/m,
+    30), 'without psql-userdb a line says that the plugin has nothing to do');
 
 # /etc of this mount namespace alone: a copy that may be written.
 sub make_etc {

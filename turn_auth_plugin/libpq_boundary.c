@@ -15,6 +15,7 @@
 #include "pass_through.h"
 #include "settings_file.h"
 #include "statement.h"
+#include "unasked.h"
 #include "user_keys.h"
 
 #include <dlfcn.h>
@@ -113,10 +114,23 @@ static void find_libpq(void)
     *(void **)&libpq.PQclear = dlsym(RTLD_NEXT, "PQclear");
 }
 
+static void begin_turnserver(void)
+{
+    const char *file = settings_file_name();
+    int is_there;
+    char error[512];
+
+    if (settings_file_read(&settings, &is_there, error, sizeof(error)) != 0) {
+        fprintf(stderr, "turn_auth_plugin: %s\n", error);
+        _exit(1);
+    }
+    notice(is_there ? "settings of %s" : "no %s: the defaults hold", file);
+    unasked_begin();
+}
+
 __attribute__((constructor)) static void begin(void)
 {
     const char *unknown;
-    char error[512];
 
     find_libpq();
     program = coturn_program(&unknown, &program_calls_hmac);
@@ -125,10 +139,8 @@ __attribute__((constructor)) static void begin(void)
                "it goes on without the plugin",
                unknown);
     }
-    if (program == PROGRAM_TURNSERVER &&
-        settings_file_read(&settings, error, sizeof(error)) != 0) {
-        fprintf(stderr, "turn_auth_plugin: %s\n", error);
-        _exit(1);
+    if (program == PROGRAM_TURNSERVER) {
+        begin_turnserver();
     }
 }
 
@@ -319,6 +331,7 @@ EXPORT PGconn *PQconnectdb(const char *conninfo)
     if (program == PROGRAM_OTHER) {
         return libpq.PQconnectdb(conninfo);
     }
+    unasked_over();
     h = calloc(1, sizeof(*h));
     if (!h || !(h->conninfo = strdup(conninfo))) {
         free(h);

@@ -99,17 +99,31 @@ static int read_secrets(struct settings *s, const char *file, char *error,
                : 0;
 }
 
-int settings_file_read(struct settings *s, char *error, size_t error_size)
+/* NULL: $TURN_AUTH_CONF names none. */
+static const char *named_file(void)
 {
     const char *named = secure_getenv("TURN_AUTH_CONF");
-    const char *file = named && named[0] ? named : SETTINGS_FILE;
+
+    return named && named[0] ? named : NULL;
+}
+
+const char *settings_file_name(void)
+{
+    return named_file() ? named_file() : SETTINGS_FILE;
+}
+
+int settings_file_read(struct settings *s, int *is_there, char *error,
+                       size_t error_size)
+{
+    const char *file = settings_file_name();
     FILE *f;
     int result;
 
     settings_defaults(s);
     f = fopen(file, "re");
+    *is_there = f != NULL;
     if (!f) {
-        if (errno == ENOENT && file != named) {
+        if (errno == ENOENT && !named_file()) {
             return 0;
         }
         snprintf(error, error_size,

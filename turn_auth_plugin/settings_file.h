@@ -11,11 +11,14 @@
 
 #define SETTINGS_FILE "/etc/cms-edge/turn-auth.conf"
 
+/* The file that $TURN_AUTH_CONF names, or else SETTINGS_FILE. */
+const char *settings_file_name(void);
+
 /*
- * Reads the file that $TURN_AUTH_CONF names, which must be there, or else
- * SETTINGS_FILE, which need not: then *s are the defaults. 0, or -1 with what
- * is wrong in error.
+ * Reads that file. SETTINGS_FILE need not be there: then *s are the defaults,
+ * and *is_there is 0. Returns 0, or -1 with what is wrong in error.
  */
-int settings_file_read(struct settings *s, char *error, size_t error_size);
+int settings_file_read(struct settings *s, int *is_there, char *error,
+                       size_t error_size);
 
 #endif
