@@ -6,6 +6,7 @@ use strict;
 use warnings;
 use Carp;
 use Edge::Netns;
+use POSIX qw(strftime);
 
 my %made;
 
@@ -47,8 +48,10 @@ sub cert {
     print $ext $o{no_san} ? () : "subjectAltName=$san\n", $o{extensions}
         // "basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth,clientAuth\n";
     close $ext;
-    if ($o{startdate}) {
-        _later($base, $capem, $cakey, $o{startdate});
+    if ($o{startdate} || ($o{days} // 30) < 0) {
+        my $end = time + 86400 * ($o{days} // 3650);
+        _from_to($base, $capem, $cakey, $o{startdate} // '20200101000000Z',
+            strftime('%Y%m%d%H%M%SZ', gmtime $end));
         return ("$base.pem", "$base.key");
     }
     _openssl('x509', '-req', '-in', "$base.csr", '-days', $o{days} // 30,
@@ -58,9 +61,10 @@ sub cert {
     return ("$base.pem", "$base.key");
 }
 
-# Only `openssl ca` sets another first day than today.
-sub _later {
-    my ($base, $capem, $cakey, $startdate) = @_;
+# Only `openssl ca` sets another first day than today, on OpenSSL 3.0; newer
+# ones refuse a last day before the first.
+sub _from_to {
+    my ($base, $capem, $cakey, $startdate, $enddate) = @_;
     open my $conf, '>', "$base.conf" or croak "$base.conf: $!";
     print $conf "[a]\nnew_certs_dir=", _dir(), "\ndatabase=$base.index\n",
         "rand_serial=yes\ndefault_md=sha256\npolicy=p\n[p]\n",
@@ -70,7 +74,7 @@ sub _later {
     close $index;
     _openssl('ca', '-batch', '-notext', '-config', "$base.conf", '-name', 'a',
         '-cert', $capem, '-keyfile', $cakey, '-startdate', $startdate,
-        '-days', 30, '-extfile', "$base.ext", '-in', "$base.csr",
+        '-enddate', $enddate, '-extfile', "$base.ext", '-in', "$base.csr",
         '-out', "$base.pem");
 }
 
