@@ -24,7 +24,7 @@ static void ngx_http_cms_proxy_log_writer(ngx_log_t *log, ngx_uint_t level,
 /* every log is open now, and no worker runs yet */
 
 ngx_int_t
-ngx_http_cms_proxy_init_module(ngx_cycle_t *cycle)
+ngx_http_cms_proxy_mask_logs(ngx_cycle_t *cycle)
 {
     ngx_log_t                        *log;
     ngx_uint_t                        i;

@@ -15,6 +15,9 @@
 
 static ngx_int_t ngx_http_cms_proxy_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_cms_proxy_postconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_http_cms_proxy_init_module(ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_cms_proxy_init_process(ngx_cycle_t *cycle);
+static void ngx_http_cms_proxy_exit_process(ngx_cycle_t *cycle);
 static void *ngx_http_cms_proxy_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_cms_proxy_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_cms_proxy_merge_loc_conf(ngx_conf_t *cf, void *parent,
@@ -220,10 +223,10 @@ ngx_module_t  ngx_http_cms_proxy_module = {
     NGX_HTTP_MODULE,                       /* module type */
     NULL,                                  /* init master */
     ngx_http_cms_proxy_init_module,        /* init module */
-    NULL,                                  /* init process */
+    ngx_http_cms_proxy_init_process,       /* init process */
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
-    NULL,                                  /* exit process */
+    ngx_http_cms_proxy_exit_process,       /* exit process */
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -316,7 +319,53 @@ ngx_http_cms_proxy_postconfiguration(ngx_conf_t *cf)
         }
     }
 
-    return ngx_http_cms_proxy_check_certificates(cf);
+    if (ngx_http_cms_proxy_check_certificates(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_cms_proxy_add_zone(cf);
+}
+
+
+/* every log is open now, shared memory is there, and no worker runs yet */
+
+static ngx_int_t
+ngx_http_cms_proxy_init_module(ngx_cycle_t *cycle)
+{
+    if (ngx_http_cms_proxy_mask_logs(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_cms_proxy_init_zone_module(cycle);
+}
+
+
+/* the cache manager comes here, too */
+
+static ngx_int_t
+ngx_http_cms_proxy_init_process(ngx_cycle_t *cycle)
+{
+    if ((ngx_process != NGX_PROCESS_WORKER
+         && ngx_process != NGX_PROCESS_SINGLE)
+        || ngx_http_cms_proxy_root(cycle) == NULL)
+    {
+        return NGX_OK;
+    }
+
+    ngx_http_cms_proxy_init_zone_process(cycle);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_cms_proxy_exit_process(ngx_cycle_t *cycle)
+{
+    if (ngx_http_cms_proxy_root(cycle) == NULL) {
+        return;
+    }
+
+    ngx_http_cms_proxy_exit_zone_process(cycle);
 }
 
 

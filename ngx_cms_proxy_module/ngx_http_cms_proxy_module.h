@@ -22,6 +22,7 @@
 
 #include "cms_authority.h"
 #include "cms_rewrite.h"
+#include "ngx_http_cms_proxy_zone.h"
 
 
 typedef struct {
@@ -56,7 +57,7 @@ typedef struct {
 
 /* "cms_webbridge": srv conf of every upstream, "named" tells ours */
 
-typedef struct {
+struct ngx_http_cms_proxy_srv_conf_s {
     ngx_str_t                        name;
     ngx_http_cms_proxy_where_t       where;
     ngx_http_upstream_srv_conf_t    *upstream;
@@ -82,9 +83,19 @@ typedef struct {
     ngx_http_upstream_init_pt        balancer_init;
     ngx_http_upstream_init_peer_pt   balancer_init_peer;
 
+    /* what the upstream's servers stand for, one for one */
+
+    ngx_array_t                      lines;         /* ..._line_t */
+
+    ngx_uint_t                       index;         /* of the record */
+    ngx_http_cms_proxy_record_t     *record;        /* shared memory */
+    ngx_http_upstream_rr_peer_t    **peers;         /* by slot, or NULL */
+    ngx_uint_t                       applied;       /* generation */
+
     ngx_uint_t                       placeholder; /* its index + 1, or 0 */
     unsigned                         named:1;
-} ngx_http_cms_proxy_srv_conf_t;
+    unsigned                         foreign:1;   /* not nginx's balancer */
+};
 
 
 /* how we sign CDN-Loop (RFC 8586) */
@@ -143,6 +154,9 @@ typedef struct {
     ngx_array_t                      locations;   /* core loc conf * */
     ngx_array_t                      stores;      /* see ..._trust.c */
     ngx_array_t                      certificates; /* ..._certificate_t * */
+    ngx_shm_zone_t                  *zone;        /* or NULL: no web bridge */
+    ngx_shm_zone_t                  *old_zone;    /* before this reload */
+    ngx_http_cms_proxy_root_t       *root;        /* in that zone */
     unsigned                         used:1;      /* some cms_proxy exists */
 } ngx_http_cms_proxy_main_conf_t;
 
@@ -261,7 +275,7 @@ ngx_uint_t ngx_http_cms_proxy_is_websocket(ngx_list_t *headers);
 
 /* ngx_http_cms_proxy_log.c */
 
-ngx_int_t ngx_http_cms_proxy_init_module(ngx_cycle_t *cycle);
+ngx_int_t ngx_http_cms_proxy_mask_logs(ngx_cycle_t *cycle);
 
 /* ngx_http_cms_proxy_variables.c */
 

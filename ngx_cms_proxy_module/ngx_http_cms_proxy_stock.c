@@ -45,7 +45,7 @@ static ngx_int_t ngx_http_cms_proxy_apply_above(ngx_conf_t *cf,
 static char *ngx_http_cms_proxy_apply_default(ngx_conf_t *cf,
     ngx_http_cms_proxy_default_t *def, ngx_http_cms_proxy_route_t *route,
     ngx_http_cms_proxy_loc_conf_t *location);
-static char *ngx_http_cms_proxy_apply(ngx_conf_t *cf,
+static char *ngx_http_cms_proxy_apply_line(ngx_conf_t *cf,
     ngx_http_cms_proxy_directive_t *d);
 static ngx_uint_t ngx_http_cms_proxy_is_set(ngx_array_t *list,
     ngx_http_cms_proxy_directive_t *d);
@@ -396,7 +396,7 @@ ngx_http_cms_proxy_expand(ngx_conf_t *cf,
     for (i = 0; i < location->directives.nelts; i++) {
 
         if (ngx_http_cms_proxy_adds_up(d[i].cmd)
-            && ngx_http_cms_proxy_apply(cf, &d[i]) != NGX_CONF_OK)
+            && ngx_http_cms_proxy_apply_line(cf, &d[i]) != NGX_CONF_OK)
         {
             return NGX_CONF_ERROR;
         }
@@ -407,7 +407,7 @@ ngx_http_cms_proxy_expand(ngx_conf_t *cf,
     for (i = 0; i < wb->directives.nelts; i++) {
 
         if (!ngx_http_cms_proxy_is_set(&location->directives, &d[i])
-            && ngx_http_cms_proxy_apply(cf, &d[i]) != NGX_CONF_OK)
+            && ngx_http_cms_proxy_apply_line(cf, &d[i]) != NGX_CONF_OK)
         {
             return NGX_CONF_ERROR;
         }
@@ -468,7 +468,7 @@ ngx_http_cms_proxy_apply_above(ngx_conf_t *cf,
             continue;
         }
 
-        if (ngx_http_cms_proxy_apply(cf, &d[i]) != NGX_CONF_OK) {
+        if (ngx_http_cms_proxy_apply_line(cf, &d[i]) != NGX_CONF_OK) {
             return NGX_ERROR;
         }
     }
@@ -546,7 +546,7 @@ ngx_http_cms_proxy_apply_default(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    return ngx_http_cms_proxy_apply(cf, &d);
+    return ngx_http_cms_proxy_apply_line(cf, &d);
 }
 
 
@@ -584,7 +584,7 @@ ngx_http_cms_proxy_default_arg(ngx_http_cms_proxy_route_t *route, char *arg)
 /* sets one directive in the location that cf->ctx is at */
 
 static char *
-ngx_http_cms_proxy_apply(ngx_conf_t *cf, ngx_http_cms_proxy_directive_t *d)
+ngx_http_cms_proxy_apply_line(ngx_conf_t *cf, ngx_http_cms_proxy_directive_t *d)
 {
     void         **confp;
     ngx_array_t    args;

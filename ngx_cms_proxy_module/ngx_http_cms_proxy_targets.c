@@ -14,6 +14,9 @@ static char *ngx_http_cms_proxy_add_target(ngx_conf_t *cf,
     ngx_http_cms_proxy_directive_t *target);
 static char *ngx_http_cms_proxy_default_target(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
+static ngx_http_cms_proxy_line_t *ngx_http_cms_proxy_add_line(
+    ngx_http_cms_proxy_srv_conf_t *wb, ngx_str_t *text,
+    ngx_http_upstream_server_t *us);
 static ngx_int_t ngx_http_cms_proxy_resolve(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb, ngx_http_cms_proxy_where_t *where,
     ngx_url_t *u);
@@ -56,6 +59,12 @@ ngx_http_cms_proxy_add_targets(ngx_conf_t *cf,
     }
 
     servers->nelts--;
+
+    for (i = 0; i < servers->nelts; i++) {
+        if (ngx_http_cms_proxy_add_line(wb, &us[i].name, &us[i]) == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
 
     server = ngx_http_cms_proxy_stock_command(cf, "server", NGX_HTTP_UPS_CONF,
                                               NULL);
@@ -168,6 +177,10 @@ ngx_http_cms_proxy_add_target(ngx_conf_t *cf,
 
     us->name = u.url;
 
+    if (ngx_http_cms_proxy_add_line(wb, &u.url, us) == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
     if (rc == NGX_DECLINED) {
         us->down = 1;
         return NGX_CONF_OK;
@@ -177,6 +190,29 @@ ngx_http_cms_proxy_add_target(ngx_conf_t *cf,
     us->naddrs = u.naddrs;
 
     return NGX_CONF_OK;
+}
+
+
+/* each server of the upstream has its line, whoever wrote it */
+
+static ngx_http_cms_proxy_line_t *
+ngx_http_cms_proxy_add_line(ngx_http_cms_proxy_srv_conf_t *wb, ngx_str_t *text,
+    ngx_http_upstream_server_t *us)
+{
+    ngx_http_cms_proxy_line_t  *line;
+
+    line = ngx_array_push(&wb->lines);
+    if (line == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(line, sizeof(ngx_http_cms_proxy_line_t));
+
+    line->text = *text;
+    line->kind = NGX_HTTP_CMS_PROXY_LITERAL;
+    line->down = us->down;
+
+    return line;
 }
 
 

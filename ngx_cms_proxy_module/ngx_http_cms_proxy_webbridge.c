@@ -98,6 +98,9 @@ ngx_http_cms_proxy_create_srv_conf(ngx_conf_t *cf)
            != NGX_OK
         || ngx_array_init(&wb->keepalive, cf->pool, 1,
                           sizeof(ngx_http_cms_proxy_directive_t))
+           != NGX_OK
+        || ngx_array_init(&wb->lines, cf->pool, 2,
+                          sizeof(ngx_http_cms_proxy_line_t))
            != NGX_OK)
     {
         return NULL;
@@ -402,15 +405,16 @@ ngx_http_cms_proxy_zone(ngx_conf_t *cf, ngx_http_cms_proxy_srv_conf_t *wb)
 
     uscf = wb->upstream;
 
-    if (uscf->shm_zone) {
-        return NGX_CONF_OK;
-    }
-
     if (uscf->peer.init_upstream
         && (!dladdr((void *) uscf->peer.init_upstream, &balancer)
             || !dladdr((void *) ngx_http_upstream_init_round_robin, &stock)
             || balancer.dli_fbase != stock.dli_fbase))
     {
+        wb->foreign = 1;
+        return NGX_CONF_OK;
+    }
+
+    if (uscf->shm_zone) {
         return NGX_CONF_OK;
     }
 
