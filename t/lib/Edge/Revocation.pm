@@ -134,7 +134,8 @@ sub _change {
     my @clients = map { $_->load(clients => 1, seconds => 10, user => $user,
         password => 'right', until_refused => 1, interval_ms => 20,
         name => $user,
-        per_second => $self->{per_second} && $user_per_second) } @{$self->{edges}};
+        per_second => $self->{per_second} && $user_per_second) }
+        @{$self->{edges}};
     for my $client (@clients) {
         wait_until(sub { grep { $_->{allocations} } $client->lines })
             or push @$wrong, "$user does not get in";
