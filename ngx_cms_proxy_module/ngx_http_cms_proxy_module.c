@@ -172,6 +172,26 @@ static ngx_command_t
       offsetof(ngx_http_cms_proxy_srv_conf_t, websocket_timeout),
       NULL },
 
+    /*
+     * health_check [off] [uri=PATH] [interval=TIME] [timeout=TIME] [fails=N]
+     * [passes=N] [match=TEXT]: each address is asked with GET for uri (/) the
+     * way guests' requests reach it - TLS with SNI and verification, Host -
+     * every interval (5s; 100ms to 1h) or up to a tenth sooner, and must have
+     * answered within timeout (2s; at most interval): with a status of 200 to
+     * 399 and, if given, TEXT (1 to 255 bytes, as in the page) in the first
+     * megabyte of the body.  After fails (2) probes in a row that failed no
+     * more guests are sent there, after passes (1) that passed they are
+     * again.  So a fault is found out within fails x interval + timeout.
+     * A proxy_ssl_certificate with variables is not sent with probes.
+     */
+
+    { ngx_string("health_check"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_ANY,
+      ngx_http_cms_proxy_health_directive,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
     /* cms_proxy NAME ...: proxies to these web bridges, told by Host */
 
     { ngx_string("cms_proxy"),
@@ -336,7 +356,13 @@ ngx_http_cms_proxy_init_module(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    return ngx_http_cms_proxy_init_zone_module(cycle);
+    if (ngx_http_cms_proxy_init_zone_module(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_cms_proxy_init_health_module(cycle);
+
+    return NGX_OK;
 }
 
 
@@ -353,6 +379,7 @@ ngx_http_cms_proxy_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_cms_proxy_init_zone_process(cycle);
+    ngx_http_cms_proxy_init_health_process(cycle);
 
     return NGX_OK;
 }
@@ -365,6 +392,7 @@ ngx_http_cms_proxy_exit_process(ngx_cycle_t *cycle)
         return;
     }
 
+    ngx_http_cms_proxy_exit_health_process(cycle);
     ngx_http_cms_proxy_exit_zone_process(cycle);
 }
 

@@ -25,6 +25,9 @@
 #include "ngx_http_cms_proxy_zone.h"
 
 
+typedef struct ngx_http_cms_proxy_health_s  ngx_http_cms_proxy_health_t;
+
+
 typedef struct {
     ngx_str_t                        file;
     ngx_uint_t                       line;
@@ -77,6 +80,7 @@ struct ngx_http_cms_proxy_srv_conf_s {
     ngx_uint_t                       methods;
     ngx_str_t                        allow;         /* for 405 */
     ngx_msec_t                       websocket_timeout;
+    ngx_http_cms_proxy_health_t     *health;        /* never NULL */
 
     /* ngx_http_cms_proxy_balance.c */
     ngx_array_t                      keepalive;   /* ..._directive_t */
@@ -180,6 +184,7 @@ typedef struct {
 
 
 extern ngx_module_t  ngx_http_cms_proxy_module;
+extern ngx_module_t  ngx_http_proxy_module;             /* nginx's own */
 
 
 /* ngx_http_cms_proxy_module.c */
@@ -239,6 +244,18 @@ ngx_int_t ngx_http_cms_proxy_init_trust(ngx_conf_t *cf,
 ngx_uint_t ngx_http_cms_proxy_says_verify(ngx_array_t *directives);
 char *ngx_http_cms_proxy_trust(ngx_conf_t *cf,
     ngx_http_cms_proxy_route_t *route);
+
+/* ngx_http_cms_proxy_health.c: "health_check" */
+
+char *ngx_http_cms_proxy_health_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_http_cms_proxy_health_t *ngx_http_cms_proxy_create_health(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb);
+ngx_int_t ngx_http_cms_proxy_init_health(ngx_conf_t *cf,
+    ngx_http_cms_proxy_route_t *route);
+void ngx_http_cms_proxy_init_health_module(ngx_cycle_t *cycle);
+void ngx_http_cms_proxy_init_health_process(ngx_cycle_t *cycle);
+void ngx_http_cms_proxy_exit_health_process(ngx_cycle_t *cycle);
 
 /* ngx_http_cms_proxy_targets.c */
 

@@ -14,9 +14,6 @@
 #include "ngx_http_cms_proxy_module.h"
 
 
-extern ngx_module_t  ngx_http_proxy_module;
-
-
 #define NGX_HTTP_CMS_PROXY_TLS       1    /* only where tls is on */
 #define NGX_HTTP_CMS_PROXY_VERIFY    2    /* only where it is verified */
 #define NGX_HTTP_CMS_PROXY_CA        4    /* the CA file must be there */
@@ -762,7 +759,9 @@ ngx_http_cms_proxy_build_routed(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf,
 
     for (i = 0; i < plcf->routes->nelts; i++) {
 
-        if (ngx_http_cms_proxy_trust(cf, &route[i]) != NGX_CONF_OK) {
+        if (ngx_http_cms_proxy_trust(cf, &route[i]) != NGX_CONF_OK
+            || ngx_http_cms_proxy_init_health(cf, &route[i]) != NGX_OK)
+        {
             return NGX_ERROR;
         }
 

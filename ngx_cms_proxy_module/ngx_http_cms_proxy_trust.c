@@ -10,7 +10,7 @@
 
 #include "ngx_http_cms_proxy_module.h"
 
-extern ngx_module_t  ngx_http_proxy_module;
+#if (NGX_HTTP_SSL)
 
 
 typedef struct {
@@ -214,3 +214,31 @@ ngx_http_cms_proxy_free_store(void *data)
 {
     X509_STORE_free(data);
 }
+
+
+#else
+
+
+ngx_int_t
+ngx_http_cms_proxy_init_trust(ngx_conf_t *cf,
+    ngx_http_cms_proxy_main_conf_t *mcf)
+{
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_cms_proxy_says_verify(ngx_array_t *directives)
+{
+    return 1;
+}
+
+
+char *
+ngx_http_cms_proxy_trust(ngx_conf_t *cf, ngx_http_cms_proxy_route_t *route)
+{
+    return NGX_CONF_OK;
+}
+
+
+#endif

@@ -112,6 +112,11 @@ ngx_http_cms_proxy_create_srv_conf(ngx_conf_t *cf)
     wb->upstream_host = NGX_CONF_UNSET_UINT;
     wb->websocket_timeout = NGX_CONF_UNSET_MSEC;
 
+    wb->health = ngx_http_cms_proxy_create_health(cf, wb);
+    if (wb->health == NULL) {
+        return NULL;
+    }
+
     return wb;
 }
 

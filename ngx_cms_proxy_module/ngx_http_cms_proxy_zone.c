@@ -461,7 +461,6 @@ ngx_http_cms_proxy_init_slots(ngx_http_cms_proxy_record_t *record,
         slot[i].weight = us->weight;
         slot[i].backup = us->backup;
         slot[i].config_down = line->down;
-        slot[i].due = ngx_current_msec;
 
         if (line->kind != NGX_HTTP_CMS_PROXY_LITERAL) {
             continue;
@@ -852,13 +851,6 @@ ngx_http_cms_proxy_set_state(ngx_http_cms_proxy_srv_conf_t *wb,
                       "target %*s of cms_webbridge \"%V\" is active again",
                       len, name, &wb->name);
     }
-}
-
-
-void
-ngx_http_cms_proxy_probe_soon(ngx_http_cms_proxy_slot_t *slot)
-{
-    slot->due = ngx_current_msec;
 }
 
 

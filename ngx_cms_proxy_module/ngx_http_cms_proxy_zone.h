@@ -90,7 +90,9 @@ typedef struct {
 
     /* health; written by who probed, under the lock */
 
-    ngx_atomic_t                     due;       /* next probe */
+    ngx_atomic_t                     due;       /* next probe; 0: first */
+    ngx_atomic_t                     prober;    /* who probes now, or 0 */
+    ngx_atomic_t                     started;   /* last probe, like due */
     ngx_uint_t                       passes;    /* in a row */
     ngx_uint_t                       fails;
     time_t                           probed;
@@ -140,6 +142,7 @@ typedef struct {
     ngx_atomic_t                     live;      /* slots that get guests */
     ngx_atomic_t                     cold;      /* targets not answered */
     ngx_atomic_t                     generation; /* of all that peers get */
+    ngx_uint_t                       probed;    /* health_check is on */
 } ngx_http_cms_proxy_record_t;
 
 
@@ -191,6 +194,11 @@ void ngx_http_cms_proxy_unlock(void);
 void ngx_http_cms_proxy_set_state(ngx_http_cms_proxy_srv_conf_t *wb,
     ngx_http_cms_proxy_slot_t *slot, ngx_uint_t state, ngx_uint_t cause,
     ngx_str_t *reason);
+
+/*
+ * A request has failed there: it is probed at once, but not if that was done
+ * in the last 500 ms.  In ngx_http_cms_proxy_health.c.
+ */
 
 void ngx_http_cms_proxy_probe_soon(ngx_http_cms_proxy_slot_t *slot);
 

@@ -13,8 +13,7 @@ use Test::More;
 # A log for each of many clients would bury the others.
 $Edge::Process::show_logs = 0;
 
-my $r = Edge::Revocation::run(changes => $ENV{CHANGES} // 40,
-    per_second => 500);
+my $r = Edge::Revocation::run(changes => $ENV{CHANGES} // 40);
 is(join('; ', @{$r->{wrong}}), '',
     'disabled, removed, expired or re-keyed users are refused and stay out');
 # A sanitizer takes its time.

@@ -104,8 +104,9 @@ class Connection {
     const taken = takeBody(head, this.input.subarray(end + 4));
     if (!taken) return;
     this.input = taken[1];
+    const probe = field(head, 'User-Agent') === 'cms-edge';
     record({
-      event: 'request', connection: this.number, head,
+      event: probe ? 'probe' : 'request', connection: this.number, head,
       body: taken[0].toString('latin1'),
       sni: this.socket.servername || null,
       tls: this.socket.encrypted ? this.socket.getProtocol() : null,

@@ -72,7 +72,7 @@ sub answer {
 # records: everything recorded, oldest first: {event => 'request', connection
 # => 1, head => 'GET / HTTP/1.1\r\n...' (without the empty line), body, sni,
 # tls => 'TLSv1.3', reused => session resumed}, and other events: 'tls error',
-# 'end', 'close', 'tunnel'.
+# 'end', 'close', 'tunnel'. The edge's own health probes are events 'probe'.
 sub records {
     my ($self) = @_;
     return map { JSON::PP->new->utf8->decode($_) } split /\n/,

@@ -61,8 +61,8 @@ sub run {
     my $pg = Edge::Postgres->start;
     $pg->install;
     $pg->value("select count(turn.add_user('octavio.test', n || i, 'right'))
-        from generate_series(0, ?::int - 1) i,
-            unnest('{load, user}'::text[]) n", $o{changes});
+        from generate_series(0, ?::int - 1) i, unnest('{load, user}'::text[]) n",
+        $o{changes});
     my $self = bless {pg => $pg, late_ms => {}, wrong => [],
         per_second => $o{per_second}};
     my $redis = $self->{redis} = Edge::Redis->start;

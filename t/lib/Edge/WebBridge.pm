@@ -88,10 +88,12 @@ sub change {
 }
 
 # Every request that reached it since its last start: {method, url, status,
-# headers}.
+# headers}; but
+# not the edge's own health probes.
 sub requests {
     my ($self) = @_;
-    return map { $json->decode($_) }
+    return grep { ($_->{headers}{'user-agent'} // '') ne 'cms-edge' }
+        map { $json->decode($_) }
         grep { /^\{.*\}$/ } split /\n/, $self->{process}->log_text;
 }
 
