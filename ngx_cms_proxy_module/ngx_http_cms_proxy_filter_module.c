@@ -2,7 +2,7 @@
 /*
  * Response headers of a web bridge: its internal names become the guest URI
  * asked for, a 101 passes only if it answers a WebSocket, and a WebSocket
- * gets its own timeout.
+ * gets its own timeout.  Where no web bridge answers, guests get our page.
  */
 
 
@@ -19,7 +19,10 @@ static ngx_int_t ngx_http_cms_proxy_header_filter(ngx_http_request_t *r);
 #if (nginx_version >= 1029000)
 static ngx_int_t ngx_http_cms_proxy_early_hints_filter(ngx_http_request_t *r);
 #endif
-static ngx_http_cms_proxy_ctx_t *ngx_http_cms_proxy_answered(
+static ngx_uint_t ngx_http_cms_proxy_is_unavailable(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx);
+static ngx_int_t ngx_http_cms_proxy_unavailable(ngx_http_request_t *r);
+static ngx_http_cms_proxy_ctx_t *ngx_http_cms_proxy_verdict(
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_cms_proxy_switching(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx);
@@ -96,12 +99,29 @@ static ngx_http_output_header_filter_pt  ngx_http_next_early_hints_filter;
 static ngx_int_t
 ngx_http_cms_proxy_header_filter(ngx_http_request_t *r)
 {
-    ngx_int_t                  rc;
-    ngx_http_cms_proxy_ctx_t  *ctx;
+    ngx_int_t                      rc;
+    ngx_http_cms_proxy_ctx_t      *ctx;
+    ngx_http_cms_proxy_balance_t  *bp;
 
-    ctx = ngx_http_cms_proxy_answered(r);
+    ctx = ngx_http_cms_proxy_verdict(r);
 
     if (ctx == NULL) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    /* the target that answers, or NULL */
+
+    bp = (r->upstream && ctx->balance && ctx->balance->current)
+         ? ctx->balance : NULL;
+
+    if (bp) {
+        ngx_http_cms_proxy_balance_answered(r, bp);
+
+    } else if (ngx_http_cms_proxy_is_unavailable(r, ctx)) {
+        return ngx_http_cms_proxy_unavailable(r);
+    }
+
+    if (r->upstream == NULL) {
         return ngx_http_next_header_filter(r);
     }
 
@@ -115,13 +135,71 @@ ngx_http_cms_proxy_header_filter(ngx_http_request_t *r)
         if (rc != NGX_OK) {
             return rc;
         }
+
+        if (bp && ngx_http_cms_proxy_balance_websocket(r, bp) != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
 
     if (ngx_http_cms_proxy_rewrite_headers(r, ctx) != NGX_OK) {
         return NGX_ERROR;
     }
 
+    if (bp && ngx_http_cms_proxy_affinity_set(r, ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_http_next_header_filter(r);
+}
+
+
+/* no target answered, and the administrator has no page for that */
+
+static ngx_uint_t
+ngx_http_cms_proxy_is_unavailable(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx)
+{
+    if (r->err_status != NGX_HTTP_BAD_GATEWAY
+        && r->err_status != NGX_HTTP_GATEWAY_TIME_OUT)
+    {
+        return 0;
+    }
+
+    return (ctx->refused == NULL || ctx->refused != r->upstream)
+           && !ngx_http_cms_proxy_has_page(r, r->err_status);
+}
+
+
+/* our page instead of nginx's, which "header_only" keeps back */
+
+static ngx_int_t
+ngx_http_cms_proxy_unavailable(ngx_http_request_t *r)
+{
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t   out;
+
+    b = ngx_http_cms_proxy_page(r,
+            (r->err_status == NGX_HTTP_BAD_GATEWAY) ? "502 Bad Gateway"
+                                                    : "504 Gateway Time-out",
+            "The meeting service does not answer at the moment. "
+            "Please try again in a minute.");
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_next_header_filter(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    r->header_only = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
 }
 
 
@@ -134,7 +212,7 @@ ngx_http_cms_proxy_early_hints_filter(ngx_http_request_t *r)
 {
     ngx_http_cms_proxy_ctx_t  *ctx;
 
-    ctx = ngx_http_cms_proxy_answered(r);
+    ctx = r->upstream ? ngx_http_cms_proxy_verdict(r) : NULL;
 
     if (ctx && ngx_http_cms_proxy_rewrite_headers(r, ctx) != NGX_OK) {
         return NGX_ERROR;
@@ -147,12 +225,12 @@ ngx_http_cms_proxy_early_hints_filter(ngx_http_request_t *r)
 
 
 /*
- * The verdict on this request, if a web bridge answers it; it may also be one
- * of another location, before an internal redirect.
+ * The verdict on this request, if it is for a web bridge; not one of another
+ * location, before an internal redirect.
  */
 
 static ngx_http_cms_proxy_ctx_t *
-ngx_http_cms_proxy_answered(ngx_http_request_t *r)
+ngx_http_cms_proxy_verdict(ngx_http_request_t *r)
 {
     ngx_http_cms_proxy_ctx_t       *ctx;
     ngx_http_cms_proxy_loc_conf_t  *plcf;
@@ -160,11 +238,7 @@ ngx_http_cms_proxy_answered(ngx_http_request_t *r)
     ctx = ngx_http_get_module_ctx(r, ngx_http_cms_proxy_module);
     plcf = ngx_http_get_module_loc_conf(r, ngx_http_cms_proxy_module);
 
-    if (ctx == NULL
-        || ctx->route == NULL
-        || ctx->routes != plcf->routes
-        || r->upstream == NULL)
-    {
+    if (ctx == NULL || ctx->route == NULL || ctx->routes != plcf->routes) {
         return NULL;
     }
 

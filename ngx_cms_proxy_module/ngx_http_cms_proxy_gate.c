@@ -30,8 +30,6 @@ typedef struct {
 
 static ngx_int_t ngx_http_cms_proxy_refuse(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx);
-static ngx_uint_t ngx_http_cms_proxy_has_page(ngx_http_request_t *r,
-    ngx_uint_t status);
 static ngx_int_t ngx_http_cms_proxy_send_page(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx);
 static ngx_int_t ngx_http_cms_proxy_add_allow(ngx_http_request_t *r,
@@ -53,17 +51,6 @@ static ngx_uint_t ngx_http_cms_proxy_asks_websocket(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_cms_proxy_tokens(ngx_str_t *value, char *token,
     size_t len);
 static void ngx_http_cms_proxy_cleanup(void *data);
-
-
-static char  ngx_http_cms_proxy_page_head[] =
-"<!DOCTYPE html>" CRLF
-"<html lang=\"en\"><head><meta charset=\"utf-8\">" CRLF
-"<meta name=\"viewport\" content=\"width=device-width\">" CRLF
-"<title>%s</title></head>" CRLF
-"<body><h1>%s</h1><p>%s</p></body></html>" CRLF;
-
-
-static ngx_str_t  ngx_http_cms_proxy_page_type = ngx_string("text/html");
 
 
 /* content handler of a location with cms_proxy */
@@ -130,39 +117,11 @@ ngx_http_cms_proxy_refuse(ngx_http_request_t *r, ngx_http_cms_proxy_ctx_t *ctx)
 }
 
 
-/* whether the administrator has an error_page of their own for it */
-
-static ngx_uint_t
-ngx_http_cms_proxy_has_page(ngx_http_request_t *r, ngx_uint_t status)
-{
-    ngx_uint_t                 i;
-    ngx_http_err_page_t       *page;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-    if (clcf->error_pages == NULL) {
-        return 0;
-    }
-
-    page = clcf->error_pages->elts;
-
-    for (i = 0; i < clcf->error_pages->nelts; i++) {
-        if ((ngx_uint_t) page[i].status == status) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
 static ngx_int_t
 ngx_http_cms_proxy_send_page(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx)
 {
     char         *title, *text;
-    u_char       *p;
     ngx_int_t     rc;
     ngx_buf_t    *b;
     ngx_chain_t   out;
@@ -182,23 +141,12 @@ ngx_http_cms_proxy_send_page(ngx_http_request_t *r,
                "Please check the address of your meeting link.";
     }
 
-    b = ngx_create_temp_buf(r->pool, sizeof(ngx_http_cms_proxy_page_head)
-                                     + 2 * ngx_strlen(title)
-                                     + ngx_strlen(text));
+    b = ngx_http_cms_proxy_page(r, title, text);
     if (b == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    p = ngx_sprintf(b->last, ngx_http_cms_proxy_page_head, title, title, text);
-
-    b->last = p;
-    b->last_buf = (r == r->main) ? 1 : 0;
-    b->last_in_chain = 1;
-
     r->headers_out.status = ctx->status;
-    r->headers_out.content_type = ngx_http_cms_proxy_page_type;
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
-    r->headers_out.content_length_n = b->last - b->pos;
 
     rc = ngx_http_send_header(r);
 

@@ -192,6 +192,22 @@ static ngx_command_t
       0,
       NULL },
 
+    /*
+     * affinity cookie [key=FILE]|off: with several addresses a guest stays on
+     * one, from page to WebSocket, until it fails; a session cookie
+     * (cms_affinity) says which, and names nothing inside.  FILE holds 64 hex
+     * digits (openssl rand -hex 32) and is not for everybody to read: several
+     * edges with the same one agree.  Default: cookie, with a random key that
+     * lasts until nginx is stopped.
+     */
+
+    { ngx_string("affinity"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE12,
+      ngx_http_cms_proxy_affinity,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
     /* cms_proxy NAME ...: proxies to these web bridges, told by Host */
 
     { ngx_string("cms_proxy"),
@@ -591,6 +607,7 @@ ngx_http_cms_proxy_add_route(ngx_conf_t *cf,
     route->name = *name;
     route->index = i;
     route->webbridge = NULL;
+    route->quick = NULL;
 
     route->hidden = ngx_http_cms_proxy_hidden_location(cf);
     if (route->hidden == NULL) {

@@ -96,7 +96,16 @@ struct ngx_http_cms_proxy_srv_conf_s {
     ngx_http_upstream_rr_peer_t    **peers;         /* by slot, or NULL */
     ngx_uint_t                       applied;       /* generation */
 
+    /* ngx_http_cms_proxy_affinity.c: the IDs by slot, of this worker */
+    ngx_uint_t                       affinity;
+    u_char                          *affinity_key;   /* NULL: the zone's */
+    u_char                          *affinity_ids;
+    ngx_uint_t                       affinity_known;
+    ngx_uint_t                       affinity_generation;
+
+
     ngx_uint_t                       placeholder; /* its index + 1, or 0 */
+    unsigned                         keepalive_local:1;
     unsigned                         named:1;
     unsigned                         foreign:1;   /* not nginx's balancer */
 };
@@ -165,6 +174,9 @@ typedef struct {
 } ngx_http_cms_proxy_main_conf_t;
 
 
+typedef struct ngx_http_cms_proxy_balance_s  ngx_http_cms_proxy_balance_t;
+
+
 /* the gate's verdict on a request */
 
 typedef struct {
@@ -178,9 +190,38 @@ typedef struct {
     ngx_str_t                       *allow;       /* methods, with 405 */
     ngx_str_t                       *loop;        /* CDN-Loop, or NULL */
     ngx_http_upstream_t             *refused;     /* its 101 was refused */
+    ngx_http_cms_proxy_balance_t    *balance;     /* or NULL */
     unsigned                         websocket:1; /* Upgrade is let through */
     unsigned                         main:1;      /* of a main request */
 } ngx_http_cms_proxy_ctx_t;
+
+
+/* what stands between the balancer and keepalive, for one request */
+
+struct ngx_http_cms_proxy_balance_s {
+    ngx_http_request_t              *request;
+    ngx_http_cms_proxy_srv_conf_t   *webbridge;
+    ngx_http_cms_proxy_ctx_t        *ctx;      /* NULL: not by cms_proxy */
+    ngx_http_upstream_conf_t        *conf;     /* the stock proxy's */
+
+    ngx_uint_t                       current;  /* slot asked + 1, or 0 */
+    ngx_uint_t                       wanted;   /* slot of the cookie + 1 */
+    ngx_msec_t                       start;    /* of this try */
+    ngx_uint_t                       stale;    /* closed when reused */
+    uintptr_t                       *tried;    /* bits by slot */
+    uintptr_t                        bits;
+    unsigned                         moved:1;  /* to backup peers, by us */
+    unsigned                         slow:1;   /* one try was given up */
+
+    ngx_http_upstream_rr_peer_data_t  *data;   /* of the stock balancer */
+    ngx_event_get_peer_pt            get;
+    ngx_event_free_peer_pt           free;
+    ngx_event_notify_peer_pt         notify;
+#if (NGX_HTTP_SSL)
+    ngx_event_set_peer_session_pt    set_session;
+    ngx_event_save_peer_session_pt   save_session;
+#endif
+};
 
 
 extern ngx_module_t  ngx_http_cms_proxy_module;
@@ -270,6 +311,26 @@ char *ngx_http_cms_proxy_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_cms_proxy_interpose(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
+void ngx_http_cms_proxy_balance_answered(ngx_http_request_t *r,
+    ngx_http_cms_proxy_balance_t *bp);
+ngx_int_t ngx_http_cms_proxy_balance_websocket(ngx_http_request_t *r,
+    ngx_http_cms_proxy_balance_t *bp);
+
+/* ngx_http_cms_proxy_affinity.c */
+
+char *ngx_http_cms_proxy_affinity(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_uint_t ngx_http_cms_proxy_affinity_wanted(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx);
+ngx_int_t ngx_http_cms_proxy_affinity_set(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx);
+
+/* ngx_http_cms_proxy_page.c */
+
+ngx_uint_t ngx_http_cms_proxy_has_page(ngx_http_request_t *r,
+    ngx_uint_t status);
+ngx_buf_t *ngx_http_cms_proxy_page(ngx_http_request_t *r, char *title,
+    char *text);
 
 /* ngx_http_cms_proxy_gate.c */
 

@@ -111,6 +111,7 @@ ngx_http_cms_proxy_create_srv_conf(ngx_conf_t *cf)
     wb->verify = NGX_CONF_UNSET;
     wb->upstream_host = NGX_CONF_UNSET_UINT;
     wb->websocket_timeout = NGX_CONF_UNSET_MSEC;
+    wb->affinity = NGX_CONF_UNSET_UINT;
 
     wb->health = ngx_http_cms_proxy_create_health(cf, wb);
     if (wb->health == NULL) {
@@ -211,6 +212,7 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
     ngx_conf_init_value(wb->verify, 1);
     ngx_conf_init_uint_value(wb->upstream_host, NGX_HTTP_CMS_PROXY_GUEST);
     ngx_conf_init_msec_value(wb->websocket_timeout, 3600000);
+    ngx_conf_init_uint_value(wb->affinity, 1);
 
     if (wb->trusted_certificate.data == NULL) {
         ngx_str_set(&wb->trusted_certificate, NGX_HTTP_CMS_PROXY_CA_BUNDLE);
