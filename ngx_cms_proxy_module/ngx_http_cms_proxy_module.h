@@ -127,6 +127,11 @@ typedef struct {
     ngx_uint_t                       index;       /* among the names */
     ngx_http_cms_proxy_srv_conf_t   *webbridge;
     void                           **hidden;      /* loc_conf of that */
+
+    /* a worker's copy of the proxy's conf, with a short read timeout */
+    ngx_http_upstream_conf_t        *quick;
+    ngx_http_upstream_conf_t        *quick_of;
+
     unsigned                         trust:1;     /* see ..._trust.c */
 } ngx_http_cms_proxy_route_t;
 

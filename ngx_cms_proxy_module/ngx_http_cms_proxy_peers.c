@@ -12,7 +12,6 @@
 #include "ngx_http_cms_proxy_module.h"
 
 
-static ngx_uint_t ngx_http_cms_proxy_usable(ngx_http_cms_proxy_slot_t *slot);
 static void ngx_http_cms_proxy_update_target(
     ngx_http_cms_proxy_record_t *record, ngx_http_cms_proxy_target_t *target);
 static void ngx_http_cms_proxy_apply_list(ngx_http_cms_proxy_srv_conf_t *wb,
@@ -76,9 +75,7 @@ differ:
 }
 
 
-/* alive, as far as anybody knows, and wanted */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_http_cms_proxy_usable(ngx_http_cms_proxy_slot_t *slot)
 {
     return !slot->config_down

@@ -21,9 +21,12 @@
 #define NGX_HTTP_CMS_PROXY_OPTIONAL  16   /* nginx may be built without it */
 
 
+#define NGX_HTTP_CMS_PROXY_ARGS      6
+
+
 typedef struct {
     char                            *name;
-    char                            *args[2];
+    char                            *args[NGX_HTTP_CMS_PROXY_ARGS];
     ngx_uint_t                       when;
 } ngx_http_cms_proxy_default_t;
 
@@ -68,7 +71,12 @@ static ngx_http_cms_proxy_default_t  ngx_http_cms_proxy_defaults[] = {
     { "proxy_redirect", { "off", NULL }, 0 },
 
     /* a web bridge that is gone should cost a guest seconds, not a minute */
-    { "proxy_connect_timeout", { "5s", NULL }, 0 },
+    { "proxy_connect_timeout", { "connect", NULL }, 0 },
+
+    /* a POST that was sent is not sent again */
+    { "proxy_next_upstream",
+      { "error", "timeout", "invalid_header", "http_502", "http_503",
+        "http_504" }, 0 },
 
     { "proxy_set_header", { "Host", "$cms_upstream_host" }, 0 },
     { "proxy_set_header", { "Upgrade", "$cms_upgrade" }, 0 },
@@ -134,7 +142,7 @@ static ngx_http_cms_proxy_default_t  ngx_http_cms_proxy_defaults[] = {
     { "proxy_ssl_trusted_certificate", { "ca", NULL },
       NGX_HTTP_CMS_PROXY_VERIFY|NGX_HTTP_CMS_PROXY_CA },
 
-    { NULL, { NULL, NULL }, 0 }
+    { NULL, { NULL }, 0 }
 };
 
 
@@ -510,7 +518,8 @@ ngx_http_cms_proxy_apply_default(ngx_conf_t *cf,
                    def->name);
     }
 
-    d.args = ngx_array_create(cf->pool, 3, sizeof(ngx_str_t));
+    d.args = ngx_array_create(cf->pool, NGX_HTTP_CMS_PROXY_ARGS + 1,
+                              sizeof(ngx_str_t));
     if (d.args == NULL) {
         return NGX_CONF_ERROR;
     }
@@ -518,7 +527,7 @@ ngx_http_cms_proxy_apply_default(ngx_conf_t *cf,
     value = ngx_array_push(d.args);
     *value = d.cmd->name;
 
-    for (i = 0; i < 2 && def->args[i]; i++) {
+    for (i = 0; i < NGX_HTTP_CMS_PROXY_ARGS && def->args[i]; i++) {
         value = ngx_array_push(d.args);
         *value = ngx_http_cms_proxy_default_arg(route, def->args[i]);
     }
@@ -551,6 +560,7 @@ static ngx_str_t
 ngx_http_cms_proxy_default_arg(ngx_http_cms_proxy_route_t *route, char *arg)
 {
     ngx_str_t                       s;
+    ngx_http_cms_proxy_line_t      *line;
     ngx_http_cms_proxy_srv_conf_t  *wb;
 
     wb = route->webbridge;
@@ -569,6 +579,16 @@ ngx_http_cms_proxy_default_arg(ngx_http_cms_proxy_route_t *route, char *arg)
 
     if (ngx_strcmp(arg, "verify") == 0) {
         arg = wb->verify && !route->trust ? "on" : "off";
+    }
+
+    if (ngx_strcmp(arg, "connect") == 0) {
+        line = wb->lines.elts;
+
+        /* the sooner the next one is tried */
+
+        arg = (wb->lines.nelts > 1
+               || line[0].kind != NGX_HTTP_CMS_PROXY_LITERAL)
+              ? "2s" : "5s";
     }
 
     s.data = (u_char *) arg;

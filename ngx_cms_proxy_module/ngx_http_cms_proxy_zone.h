@@ -106,6 +106,7 @@ typedef struct {
 
     ngx_atomic_t                     requests;
     ngx_atomic_t                     failures;
+    ngx_atomic_t                     answered;  /* a guest; see due */
 
     /* live ones, by worker, so that a killed worker's are dropped */
 
@@ -251,6 +252,10 @@ ngx_http_cms_proxy_slot_t *ngx_http_cms_proxy_slot(
 ngx_int_t ngx_http_cms_proxy_copy_peer(ngx_http_cms_proxy_srv_conf_t *wb,
     ngx_peer_connection_t *pc, ngx_pool_t *pool,
     ngx_http_cms_proxy_slot_t **slot);
+
+/* whether it is alive, as far as anybody knows, and wanted */
+
+ngx_uint_t ngx_http_cms_proxy_usable(ngx_http_cms_proxy_slot_t *slot);
 
 /* how many slots may get guests */
 

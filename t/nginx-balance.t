@@ -1,0 +1,165 @@
+use strict;
+use warnings;
+use Edge::Netns;
+use Edge::HttpClient;
+use Edge::Nginx;
+use Edge::Process qw(wait_tcp);
+use Edge::RecordingApp qw(script answer);
+use Test::More;
+use Time::HiRes qw(time);
+
+# Several targets of one web bridge, before any probe has found out that one
+# fails: a guest's request goes to another while that harms nobody.
+
+my $guest = 'cmsweb.octavio.test';
+my %at = (one => '127.0.0.2:9080', two => '127.0.0.3:9080');
+my %app = map {
+    $_ => Edge::RecordingApp->start(name => $_, listen => $at{$_})
+} sort keys %at;
+
+sub webbridge {
+    my ($name, @lines) = @_;
+    return join "\n    ", "cms_webbridge $name {", "guest_uri $guest;",
+        'tls off;', 'affinity off;', @lines, "}\n";
+}
+
+my @both = map { "target $at{$_};" } qw(one two);
+my $http = join '', webbridge(two => @both),
+    webbridge(least => 'least_conn;', @both),
+    webbridge(hash => 'hash $request_uri consistent;', @both),
+    webbridge(random => 'random two least_conn;', @both),
+    webbridge(weighted => "target $at{one} weight=3 max_fails=2;",
+        "target $at{two};"),
+    webbridge(spare => "target $at{one};", "target $at{two} backup;"),
+    webbridge(full => "target $at{one} max_conns=1;",
+        "target $at{two} max_conns=1;"),
+    webbridge(dead => 'target 127.0.0.4:9;', 'target 127.0.0.5:9;'),
+    webbridge(alone => "target $at{one};");
+my $locations = join '', map { <<"CONF" } qw(two least hash random weighted
+    location /$_/ { cms_proxy $_; proxy_read_timeout 4s; }
+CONF
+    spare full dead alone);
+
+my $edge = Edge::Nginx->start(
+    log_format => '$request_method $uri $status $upstream_addr',
+    http => <<"CONF");
+$http
+server {
+    listen 127.0.0.1:80;
+$locations
+    location /stay/ { cms_proxy two; proxy_next_upstream off; }
+    location /sorry/ {
+        cms_proxy dead;
+        error_page 502 \@sorry;
+    }
+    location \@sorry { return 502 "ours"; }
+}
+CONF
+
+my $c;
+
+sub ask {
+    my ($method, $path, @fields) = @_;
+    my $body = $method eq 'POST' ? 'x' : undef;
+    for my $try (1, 2) {
+        $c //= Edge::HttpClient->new(to => '127.0.0.1:80')
+            // die $Edge::HttpClient::error;
+        my $r = $c->request($method, $path, [Host => $guest, @fields], $body);
+        return $r if $r;
+        undef $c;
+    }
+    return;
+}
+
+# How many of n requests got this status.
+sub count {
+    my ($status, $n, @request) = @_;
+    return scalar grep { (ask(@request) // next)->status == $status } 1 .. $n;
+}
+
+sub asked {
+    my ($app, $re) = @_;
+    return scalar grep { $_->{head} =~ $re } $app{$app}->requests;
+}
+
+sub clear { $_->clear for values %app }
+
+# ---- one of two is gone ----
+
+my @balancers = qw(two least hash random weighted spare);
+is(count(200, 4, 'GET', "/$_/"), 4, "$_: both serve") for @balancers;
+$app{one}->stop;
+for (@balancers) {
+    is(count(200, 10, 'GET', "/$_/gone?$_"), 10,
+        "$_: nobody notices that a target is gone");
+}
+clear();
+is(count(200, 10, 'POST', '/two/post'), 10,
+    'a POST that could not be sent is sent to the other');
+is(asked('two', qr/^POST/), 10, '... once each');
+$app{one} = Edge::RecordingApp->start(name => 'one', listen => $at{one});
+wait_tcp($at{one}, 20);
+
+# ---- one of two cuts what it was sent ----
+
+clear();
+my $cut = ask('POST', '/two/cut', script({ reset => 1 }));
+is($cut && $cut->status, 502, 'a POST that was sent is not sent again');
+is(asked('one', qr/^POST/) + asked('two', qr/^POST/), 1,
+    '... though the target hung up');
+is(count(200, 10, 'GET', '/two/'), 10,
+    'the target that hung up is not missed');
+
+# Both hung up on somebody: stock nginx would now answer 502 for 10 s.
+for my $w (@balancers) {
+    ask('GET', "/$w/cut", script({ reset => 1 })) for 1, 2;
+    is(count(200, 10, 'GET', "/$w/after"), 10,
+        "$w: requests that failed everywhere do not shut others out");
+}
+
+clear();
+my $unavailable = ask('GET', '/two/unavailable', script(answer(503)));
+is($unavailable->status, 503, 'where all answer 503, the guest gets it');
+is(asked('one', qr/unavailable/) + asked('two', qr/unavailable/), 2,
+    '... after each was asked');
+clear();
+is(ask('GET', '/stay/', script({ reset => 1 }))->status, 502,
+    "the administrator's own proxy_next_upstream wins");
+
+# ---- slow and frozen ----
+
+clear();
+my $slow = ask('GET', '/two/slow', script({ wait => 3 }, answer(200, 'late')));
+is($slow->status, 200, 'a page that is slow everywhere comes nevertheless');
+is(asked('one', qr/slow/) + asked('two', qr/slow/), 2,
+    '... from the second target, which is waited for');
+
+$app{one}{process}->signal('STOP');
+my $start = time;
+is(count(200, 4, 'GET', '/two/frozen'), 4, 'a frozen target: guests get pages');
+cmp_ok(time - $start, '<', 30, '... in a time that they wait');
+$app{one}{process}->signal('CONT');
+
+# ---- none at all ----
+
+my $page = ask('GET', '/dead/');
+is($page->status, 502, 'no target answers: 502');
+like($page->body, qr/meeting service does not answer/,
+    '... on a page for guests');
+unlike($page->text, qr/127\.0\.0|dead|nginx.*nginx/,
+    '... which names nothing inside');
+is($page->header('Content-Length'), length $page->body, '... and is whole');
+my $head = ask('HEAD', '/dead/');
+ok($head->status == 502 && $head->body eq '', 'HEAD gets its head');
+is(ask('GET', '/sorry/')->body, 'ours', "the administrator's page wins");
+is(ask('GET', '/dead/')->status, 502, 'the connection goes on');
+is(count(200, 3, 'GET', '/alone/'), 3, 'a single target serves');
+
+# ---- what the balancer counts ----
+
+is(count(200, 40, 'GET', '/full/'), 40,
+    'connections are counted down as they are counted up');
+
+unlike($edge->error_log, qr/\[(?:alert|emerg)\]|signal/, 'no alerts');
+
+done_testing;
