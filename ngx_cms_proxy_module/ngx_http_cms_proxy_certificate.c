@@ -25,8 +25,6 @@ static ngx_uint_t ngx_http_cms_proxy_has_tls(ngx_http_conf_addr_t *addr,
     ngx_http_ssl_srv_conf_t *sscf);
 static ngx_http_core_srv_conf_t *ngx_http_cms_proxy_server_of(
     ngx_http_conf_addr_t *addr, ngx_str_t *host);
-static ngx_uint_t ngx_http_cms_proxy_name_fits(ngx_http_server_name_t *name,
-    ngx_str_t *host);
 static ngx_int_t ngx_http_cms_proxy_check_server(ngx_conf_t *cf,
     ngx_http_cms_proxy_loc_conf_t *plcf, ngx_http_ssl_srv_conf_t *sscf,
     ngx_http_cms_proxy_name_t *uri);
@@ -198,66 +196,6 @@ ngx_http_cms_proxy_server_of(ngx_http_conf_addr_t *addr, ngx_str_t *host)
     }
 
     return found;
-}
-
-
-/* 0: not at all; the greater the closer */
-
-static ngx_uint_t
-ngx_http_cms_proxy_name_fits(ngx_http_server_name_t *name, ngx_str_t *host)
-{
-    size_t      len;
-    u_char     *p;
-    ngx_str_t  *n;
-
-    enum { EXPRESSION = 1, TAIL = 1000, HEAD = 2000, EXACT = 3000 };
-
-    n = &name->name;
-
-#if (NGX_PCRE)
-    if (name->regex) {
-        return ngx_regex_exec(name->regex->regex, host, NULL, 0) >= 0
-               ? EXPRESSION : 0;
-    }
-#endif
-
-    if (n->len == 0) {
-        return 0;
-    }
-
-    if (n->len == host->len
-        && ngx_strncasecmp(n->data, host->data, host->len) == 0)
-    {
-        return EXACT;
-    }
-
-    p = n->data;
-    len = n->len;
-
-    if (p[0] == '.' && len - 1 == host->len
-        && ngx_strncasecmp(p + 1, host->data, host->len) == 0)
-    {
-        return EXACT;
-    }
-
-    if (p[0] == '*') {
-        p++;
-        len--;
-    }
-
-    if (p[0] == '.') {
-        return host->len > len
-               && ngx_strncasecmp(p, host->data + host->len - len, len) == 0
-               ? HEAD + len : 0;
-    }
-
-    if (len > 2 && p[len - 1] == '*' && p[len - 2] == '.') {
-        len--;
-        return host->len > len && ngx_strncasecmp(p, host->data, len) == 0
-               ? TAIL + len : 0;
-    }
-
-    return 0;
 }
 
 
@@ -646,3 +584,61 @@ ngx_http_cms_proxy_check_certificates(ngx_conf_t *cf)
 
 
 #endif
+
+
+ngx_uint_t
+ngx_http_cms_proxy_name_fits(ngx_http_server_name_t *name, ngx_str_t *host)
+{
+    size_t      len;
+    u_char     *p;
+    ngx_str_t  *n;
+
+    enum { EXPRESSION = 1, TAIL = 1000, HEAD = 2000, EXACT = 3000 };
+
+    n = &name->name;
+
+#if (NGX_PCRE)
+    if (name->regex) {
+        return ngx_regex_exec(name->regex->regex, host, NULL, 0) >= 0
+               ? EXPRESSION : 0;
+    }
+#endif
+
+    if (n->len == 0) {
+        return 0;
+    }
+
+    if (n->len == host->len
+        && ngx_strncasecmp(n->data, host->data, host->len) == 0)
+    {
+        return EXACT;
+    }
+
+    p = n->data;
+    len = n->len;
+
+    if (p[0] == '.' && len - 1 == host->len
+        && ngx_strncasecmp(p + 1, host->data, host->len) == 0)
+    {
+        return EXACT;
+    }
+
+    if (p[0] == '*') {
+        p++;
+        len--;
+    }
+
+    if (p[0] == '.') {
+        return host->len > len
+               && ngx_strncasecmp(p, host->data + host->len - len, len) == 0
+               ? HEAD + len : 0;
+    }
+
+    if (len > 2 && p[len - 1] == '*' && p[len - 2] == '.') {
+        len--;
+        return host->len > len && ngx_strncasecmp(p, host->data, len) == 0
+               ? TAIL + len : 0;
+    }
+
+    return 0;
+}

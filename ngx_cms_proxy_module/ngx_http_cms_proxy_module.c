@@ -233,6 +233,21 @@ static ngx_command_t
       offsetof(ngx_http_cms_proxy_loc_conf_t, certificate_check),
       &ngx_http_cms_proxy_certificate_checks },
 
+    /*
+     * cms_status [turn=FILE] (server, location): the status page; with
+     * ?format=json as conf-examples/nginx/status.schema.json says, with
+     * ?format=prometheus for Prometheus.  FILE is the turn.json of the coturn
+     * plugin on this machine.  GET and HEAD only; Host must be a server_name,
+     * no expression, or the address of the listener, or localhost.
+     */
+
+    { ngx_string("cms_status"),
+      NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
+      ngx_http_cms_proxy_status,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -355,7 +370,9 @@ ngx_http_cms_proxy_postconfiguration(ngx_conf_t *cf)
         }
     }
 
-    if (ngx_http_cms_proxy_check_certificates(cf) != NGX_OK) {
+    if (ngx_http_cms_proxy_check_certificates(cf) != NGX_OK
+        || ngx_http_cms_proxy_status_names(cf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -430,6 +447,9 @@ ngx_http_cms_proxy_create_main_conf(ngx_conf_t *cf)
                           sizeof(ngx_http_core_loc_conf_t *))
            != NGX_OK
         || ngx_http_cms_proxy_init_trust(cf, mcf) != NGX_OK
+        || ngx_array_init(&mcf->statuses, cf->pool, 1,
+                          sizeof(ngx_http_cms_proxy_status_t *))
+           != NGX_OK
         || ngx_array_init(&mcf->certificates, cf->pool, 4,
                           sizeof(ngx_http_cms_proxy_certificate_t *))
            != NGX_OK)

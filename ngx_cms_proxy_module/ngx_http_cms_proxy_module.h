@@ -148,6 +148,7 @@ struct ngx_http_cms_proxy_guest_s {
 
 
 typedef struct ngx_http_cms_proxy_loc_conf_s  ngx_http_cms_proxy_loc_conf_t;
+typedef struct ngx_http_cms_proxy_status_s  ngx_http_cms_proxy_status_t;
 
 struct ngx_http_cms_proxy_loc_conf_s {
     ngx_http_cms_proxy_where_t       where;
@@ -159,6 +160,7 @@ struct ngx_http_cms_proxy_loc_conf_s {
     ngx_http_core_srv_conf_t        *server;      /* where routes are set */
     ngx_uint_t                       certificate_check;
     ngx_uint_t                       unchecked;   /* said so once */
+    ngx_http_cms_proxy_status_t     *status;      /* cms_status, or NULL */
 
     /* for each route: this location's loc_conf with the route's proxy */
     void                          ***routed;
@@ -172,6 +174,7 @@ typedef struct {
     ngx_array_t                      locations;   /* core loc conf * */
     ngx_array_t                      stores;      /* see ..._trust.c */
     ngx_array_t                      certificates; /* ..._certificate_t * */
+    ngx_array_t                      statuses;    /* ..._status_t * */
     ngx_shm_zone_t                  *zone;        /* or NULL: no web bridge */
     ngx_shm_zone_t                  *old_zone;    /* before this reload */
     ngx_http_cms_proxy_root_t       *root;        /* in that zone */
@@ -359,6 +362,22 @@ ngx_uint_t ngx_http_cms_proxy_is_websocket(ngx_list_t *headers);
 /* ngx_http_cms_proxy_log.c */
 
 ngx_int_t ngx_http_cms_proxy_mask_logs(ngx_cycle_t *cycle);
+
+/* ngx_http_cms_proxy_certificate.c */
+
+/*
+ * How closely a server_name fits a host in lower case: 0 not at all, 1 by an
+ * expression, more by a wildcard, most by the name itself.
+ */
+
+ngx_uint_t ngx_http_cms_proxy_name_fits(ngx_http_server_name_t *name,
+    ngx_str_t *host);
+
+/* ngx_http_cms_proxy_status.c */
+
+char *ngx_http_cms_proxy_status(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_cms_proxy_status_names(ngx_conf_t *cf);
 
 /* ngx_http_cms_proxy_variables.c */
 
