@@ -22,6 +22,9 @@
 /* where too many probes are under way, the next look */
 #define NGX_HTTP_CMS_PROXY_BUSY         100
 
+/* for a worker to see a timeout, before others think that it was killed */
+#define NGX_HTTP_CMS_PROXY_GRACE        200
+
 /* a worker that is so late to see a timeout knows nothing of the target */
 #define NGX_HTTP_CMS_PROXY_LATE         1000
 
@@ -45,6 +48,8 @@ static void ngx_http_cms_proxy_health_timer(ngx_event_t *ev);
 static void ngx_http_cms_proxy_health_look(ngx_event_t *ev);
 static void ngx_http_cms_proxy_health_check(
     ngx_http_cms_proxy_health_t *health);
+static ngx_msec_int_t ngx_http_cms_proxy_health_wait(
+    ngx_http_cms_proxy_health_t *health, ngx_http_cms_proxy_slot_t *slot);
 static ngx_uint_t ngx_http_cms_proxy_health_wanted(
     ngx_http_cms_proxy_slot_t *slot);
 
@@ -671,14 +676,9 @@ ngx_http_cms_proxy_health_check(ngx_http_cms_proxy_health_t *health)
             continue;
         }
 
-        wait = (ngx_msec_int_t) (slot->due - ngx_current_msec);
+        wait = ngx_http_cms_proxy_health_wait(health, slot);
 
-        if (wait <= 0
-            && ngx_http_cms_proxy_probes_n >= ngx_http_cms_proxy_probes_max)
-        {
-            wait = NGX_HTTP_CMS_PROXY_BUSY;
-
-        } else if (wait <= 0) {
+        if (wait <= 0) {
             jitter = ngx_random() % (health->interval / 10);
             wait = health->interval - jitter;
 
@@ -691,6 +691,33 @@ ngx_http_cms_proxy_health_check(ngx_http_cms_proxy_health_t *health)
     }
 
     ngx_add_timer(&health->timer, ngx_max(next, 1));
+}
+
+
+/* how long until it may be probed; not while a probe is under way */
+
+static ngx_msec_int_t
+ngx_http_cms_proxy_health_wait(ngx_http_cms_proxy_health_t *health,
+    ngx_http_cms_proxy_slot_t *slot)
+{
+    ngx_msec_int_t  wait, ends;
+
+    wait = (ngx_msec_int_t) (slot->due - ngx_current_msec);
+
+    if (slot->prober) {
+        ends = (ngx_msec_int_t) (slot->started + health->timeout
+                                 + NGX_HTTP_CMS_PROXY_GRACE
+                                 - ngx_current_msec);
+        wait = ngx_max(wait, ends);
+    }
+
+    if (wait <= 0
+        && ngx_http_cms_proxy_probes_n >= ngx_http_cms_proxy_probes_max)
+    {
+        wait = NGX_HTTP_CMS_PROXY_BUSY;
+    }
+
+    return wait;
 }
 
 
@@ -1133,7 +1160,7 @@ ngx_http_cms_proxy_probe_errno(ngx_http_cms_proxy_reason_t *reason,
     case NGX_EPIPE:
         ngx_http_cms_proxy_say(reason, NGX_HTTP_CMS_PROXY_CLOSED,
                                "closed the connection %s",
-                               when ? when : "at once");
+                               when ? when : "without an answer");
         return;
 
     case NGX_ETIMEDOUT:
