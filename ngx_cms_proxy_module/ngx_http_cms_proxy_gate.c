@@ -58,9 +58,11 @@ static void ngx_http_cms_proxy_cleanup(void *data);
 ngx_int_t
 ngx_http_cms_proxy_handler(ngx_http_request_t *r)
 {
+    ngx_int_t                       rc;
     ngx_http_cms_proxy_ctx_t       *ctx;
     ngx_http_core_loc_conf_t       *hidden;
     ngx_http_cms_proxy_loc_conf_t  *plcf;
+    ngx_http_cms_proxy_srv_conf_t  *wb;
 
     ctx = ngx_http_cms_proxy_get_ctx(r);
     if (ctx == NULL) {
@@ -69,6 +71,19 @@ ngx_http_cms_proxy_handler(ngx_http_request_t *r)
 
     if (ctx->route == NULL) {
         return ngx_http_cms_proxy_refuse(r, ctx);
+    }
+
+    wb = ctx->route->webbridge;
+
+    rc = ngx_http_cms_proxy_wait(r, ctx);
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    /* what another process learned, where the peers are not shared with it */
+
+    if (ngx_http_cms_proxy_stale(wb)) {
+        ngx_http_cms_proxy_apply(wb);
     }
 
     if (!ctx->websocket) {

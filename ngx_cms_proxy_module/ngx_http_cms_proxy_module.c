@@ -103,14 +103,32 @@ static ngx_command_t
       NULL },
 
     /*
-     * target HOST[:PORT]|unix:PATH [parameters of "server"]: where the web
-     * bridge is; the port is 443, or 80 with "tls off".  Default: the first
-     * guest URI as the edge's own DNS knows it.
+     * target HOST[:PORT]|unix:PATH|srv:NAME [parameters of "server"]: where
+     * the web bridge is; the port is 443, or 80 with "tls off".  A host's A
+     * and AAAA (8 addresses at most) and the SRV records (RFC 2782; NAME is
+     * _SERVICE._PROTOCOL.HOST, 16 addresses) are followed by TTL; the last
+     * good answer stays.  Several lines hold together.  Default:
+     * srv:_cms-web._tls.GUEST_URI of the first guest URI or, where DNS has
+     * no such name, the guest URI's own A and AAAA.
      */
 
     { ngx_string("target"),
       NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
       ngx_http_cms_proxy_target,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    /*
+     * resolver ADDRESS ... [parameters of nginx's "resolver"]: whom to ask
+     * for names in "target".  Default: the "resolver" line of http; without
+     * one the name servers that /etc/resolv.conf has when nginx starts or is
+     * reloaded, and before them /etc/hosts.
+     */
+
+    { ngx_string("resolver"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
+      ngx_http_cms_proxy_resolver,
       NGX_HTTP_SRV_CONF_OFFSET,
       0,
       NULL },
@@ -376,6 +394,10 @@ ngx_http_cms_proxy_postconfiguration(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    if (ngx_http_cms_proxy_set_resolvers(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_http_cms_proxy_add_zone(cf);
 }
 
@@ -414,7 +436,7 @@ ngx_http_cms_proxy_init_process(ngx_cycle_t *cycle)
     ngx_http_cms_proxy_init_zone_process(cycle);
     ngx_http_cms_proxy_init_health_process(cycle);
 
-    return NGX_OK;
+    return ngx_http_cms_proxy_init_resolve_process(cycle);
 }
 
 

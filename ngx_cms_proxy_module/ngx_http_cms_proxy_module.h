@@ -91,6 +91,9 @@ struct ngx_http_cms_proxy_srv_conf_s {
 
     ngx_array_t                      lines;         /* ..._line_t */
 
+    ngx_resolver_t                  *resolver;      /* NULL: no names */
+    ngx_uint_t                       hosts;         /* /etc/hosts first */
+
     ngx_uint_t                       index;         /* of the record */
     ngx_http_cms_proxy_record_t     *record;        /* shared memory */
     ngx_http_upstream_rr_peer_t    **peers;         /* by slot, or NULL */
@@ -175,6 +178,7 @@ typedef struct {
     ngx_array_t                      stores;      /* see ..._trust.c */
     ngx_array_t                      certificates; /* ..._certificate_t * */
     ngx_array_t                      statuses;    /* ..._status_t * */
+    ngx_resolver_t                  *resolver;    /* of /etc/resolv.conf */
     ngx_shm_zone_t                  *zone;        /* or NULL: no web bridge */
     ngx_shm_zone_t                  *old_zone;    /* before this reload */
     ngx_http_cms_proxy_root_t       *root;        /* in that zone */
@@ -200,6 +204,7 @@ typedef struct {
     ngx_http_upstream_t             *refused;     /* its 101 was refused */
     ngx_http_cms_proxy_balance_t    *balance;     /* or NULL */
     unsigned                         websocket:1; /* Upgrade is let through */
+    unsigned                         waited:1;    /* for a first address */
     unsigned                         main:1;      /* of a main request */
 } ngx_http_cms_proxy_ctx_t;
 
@@ -340,6 +345,13 @@ ngx_uint_t ngx_http_cms_proxy_has_page(ngx_http_request_t *r,
 ngx_buf_t *ngx_http_cms_proxy_page(ngx_http_request_t *r, char *title,
     char *text);
 
+/* ngx_http_cms_proxy_resolve.c */
+
+char *ngx_http_cms_proxy_resolver(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_cms_proxy_set_resolvers(ngx_conf_t *cf);
+ngx_int_t ngx_http_cms_proxy_init_resolve_process(ngx_cycle_t *cycle);
+
 /* ngx_http_cms_proxy_gate.c */
 
 ngx_int_t ngx_http_cms_proxy_handler(ngx_http_request_t *r);
@@ -358,6 +370,11 @@ ngx_uint_t ngx_http_cms_proxy_is_header(ngx_table_elt_t *h, ngx_str_t *name);
 /* whether there is one Upgrade header, and it says just "websocket" */
 
 ngx_uint_t ngx_http_cms_proxy_is_websocket(ngx_list_t *headers);
+
+/* ngx_http_cms_proxy_wait.c */
+
+ngx_int_t ngx_http_cms_proxy_wait(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx);
 
 /* ngx_http_cms_proxy_log.c */
 

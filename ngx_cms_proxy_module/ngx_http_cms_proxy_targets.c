@@ -1,12 +1,16 @@
 
 /*
- * Where the web bridge is: "target" lines become servers of the upstream.  A
- * name that does not resolve must not keep nginx from starting: its server is
- * then marked down.
+ * Where the web bridge is: "target" lines become servers of the upstream.  An
+ * address is taken as it is.  A name gets some servers that are down until
+ * DNS is asked, by the workers: nothing here waits for DNS.
  */
 
 
 #include "ngx_http_cms_proxy_module.h"
+
+
+#define NGX_HTTP_CMS_PROXY_EXPECTED                                           \
+    "expected is HOST, HOST:PORT, unix:PATH or srv:_SERVICE._PROTOCOL.NAME"
 
 
 static char *ngx_http_cms_proxy_add_target(ngx_conf_t *cf,
@@ -17,9 +21,17 @@ static char *ngx_http_cms_proxy_default_target(ngx_conf_t *cf,
 static ngx_http_cms_proxy_line_t *ngx_http_cms_proxy_add_line(
     ngx_http_cms_proxy_srv_conf_t *wb, ngx_str_t *text,
     ngx_http_upstream_server_t *us);
-static ngx_int_t ngx_http_cms_proxy_resolve(ngx_conf_t *cf,
+static char *ngx_http_cms_proxy_address(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb, ngx_http_cms_proxy_where_t *where,
-    ngx_url_t *u);
+    ngx_http_cms_proxy_line_t *line, ngx_http_upstream_server_t *us);
+static char *ngx_http_cms_proxy_srv(ngx_conf_t *cf,
+    ngx_http_cms_proxy_where_t *where, ngx_http_cms_proxy_line_t *line,
+    ngx_http_upstream_server_t *us);
+static char *ngx_http_cms_proxy_hold_slots(ngx_conf_t *cf,
+    ngx_http_upstream_server_t *us, ngx_uint_t n);
+static char *ngx_http_cms_proxy_resolve_now(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb, ngx_http_cms_proxy_where_t *where,
+    ngx_url_t *u, ngx_http_upstream_server_t *us);
 
 
 /* remembers the line: the default port depends on "tls", which may follow */
@@ -61,6 +73,18 @@ ngx_http_cms_proxy_add_targets(ngx_conf_t *cf,
     servers->nelts--;
 
     for (i = 0; i < servers->nelts; i++) {
+
+#if (nginx_version >= 1027003)
+
+        if (us[i].host.len) {
+            return ngx_http_cms_proxy_conf_error(cf, &wb->where,
+                       "\"resolve\" of \"server %V\" is not for cms_webbridge "
+                       "\"%V\"; \"target\" follows DNS without it",
+                       &us[i].name, &wb->name);
+        }
+
+#endif
+
         if (ngx_http_cms_proxy_add_line(wb, &us[i].name, &us[i]) == NULL) {
             return NGX_CONF_ERROR;
         }
@@ -92,7 +116,7 @@ ngx_http_cms_proxy_add_targets(ngx_conf_t *cf,
 }
 
 
-/* as if "target <first guest URI's host>;" stood in the block */
+/* as Expressway: SRV _cms-web._tls.<first guest URI>, or else its A, AAAA */
 
 static char *
 ngx_http_cms_proxy_default_target(ngx_conf_t *cf,
@@ -119,7 +143,14 @@ ngx_http_cms_proxy_default_target(ngx_conf_t *cf,
 
     value = ngx_array_push_n(target->args, 2);
     ngx_str_set(&value[0], "target");
-    value[1] = guest->host;
+
+    value[1].len = sizeof("srv:_cms-web._tls.") - 1 + guest->host.len;
+    value[1].data = ngx_pnalloc(cf->pool, value[1].len + 1);
+    if (value[1].data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_sprintf(value[1].data, "srv:_cms-web._tls.%V%Z", &guest->host);
 
     return NGX_CONF_OK;
 }
@@ -135,10 +166,9 @@ ngx_http_cms_proxy_add_target(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb, ngx_command_t *server,
     ngx_http_cms_proxy_directive_t *target)
 {
-    ngx_int_t                    rc;
-    ngx_url_t                    u;
-    ngx_str_t                   *value;
+    ngx_str_t                   *value, text;
     ngx_uint_t                   i;
+    ngx_http_cms_proxy_line_t   *line;
     ngx_http_upstream_server_t  *us;
 
     value = target->args->elts;
@@ -148,21 +178,12 @@ ngx_http_cms_proxy_add_target(ngx_conf_t *cf,
             || ngx_strncmp(value[i].data, "service=", 8) == 0)
         {
             return ngx_http_cms_proxy_conf_error(cf, &target->where,
-                       "\"%V\" is not for \"target\", whose names are "
-                       "resolved when nginx starts or is reloaded", &value[i]);
+                       "\"%V\" is not for \"target\", which follows DNS "
+                       "without it", &value[i]);
         }
     }
 
-    ngx_memzero(&u, sizeof(ngx_url_t));
-
-    u.url = value[1];
-    u.default_port = wb->tls ? 443 : 80;
-
-    rc = ngx_http_cms_proxy_resolve(cf, wb, &target->where, &u);
-    if (rc == NGX_ERROR) {
-        return NGX_CONF_ERROR;
-    }
-
+    text = value[1];
     ngx_str_set(&value[1], "127.0.0.1:9");
 
     if (ngx_http_cms_proxy_call(cf, server, target->args, &target->where,
@@ -175,21 +196,29 @@ ngx_http_cms_proxy_add_target(ngx_conf_t *cf,
     us = wb->upstream->servers->elts;
     us += wb->upstream->servers->nelts - 1;
 
-    us->name = u.url;
+    us->name = text;
 
-    if (ngx_http_cms_proxy_add_line(wb, &u.url, us) == NULL) {
+    line = ngx_http_cms_proxy_add_line(wb, &text, us);
+    if (line == NULL) {
         return NGX_CONF_ERROR;
     }
 
-    if (rc == NGX_DECLINED) {
-        us->down = 1;
-        return NGX_CONF_OK;
+    if (text.len >= 4 && ngx_strncasecmp(text.data, (u_char *) "srv:", 4) == 0)
+    {
+        line->fallback = (target->cmd == NULL);
+        line->port = wb->tls ? 443 : 80;
+
+        if (wb->foreign) {
+            return ngx_http_cms_proxy_conf_error(cf, &target->where,
+                       "target \"%V\" of cms_webbridge \"%V\", whose balancer "
+                       "is not nginx's, must be an address or a host name",
+                       &text, &wb->name);
+        }
+
+        return ngx_http_cms_proxy_srv(cf, &target->where, line, us);
     }
 
-    us->addrs = u.addrs;
-    us->naddrs = u.naddrs;
-
-    return NGX_CONF_OK;
+    return ngx_http_cms_proxy_address(cf, wb, &target->where, line, us);
 }
 
 
@@ -216,28 +245,168 @@ ngx_http_cms_proxy_add_line(ngx_http_cms_proxy_srv_conf_t *wb, ngx_str_t *text,
 }
 
 
-/* NGX_DECLINED: a proper name that nobody can resolve now */
+/* HOST[:PORT] and unix:PATH */
 
-static ngx_int_t
-ngx_http_cms_proxy_resolve(ngx_conf_t *cf, ngx_http_cms_proxy_srv_conf_t *wb,
-    ngx_http_cms_proxy_where_t *where, ngx_url_t *u)
+static char *
+ngx_http_cms_proxy_address(ngx_conf_t *cf, ngx_http_cms_proxy_srv_conf_t *wb,
+    ngx_http_cms_proxy_where_t *where, ngx_http_cms_proxy_line_t *line,
+    ngx_http_upstream_server_t *us)
 {
-    if (ngx_parse_url(cf->pool, u) == NGX_OK) {
-        return NGX_OK;
+    ngx_url_t        u;
+    cms_authority_t  a;
+
+    ngx_memzero(&u, sizeof(ngx_url_t));
+
+    u.url = line->text;
+    u.default_port = wb->tls ? 443 : 80;
+    u.no_resolve = 1;
+
+    if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
+        return ngx_http_cms_proxy_conf_error(cf, where,
+                   "%s in target \"%V\"; " NGX_HTTP_CMS_PROXY_EXPECTED,
+                   u.err ? u.err : "out of memory", &line->text);
     }
 
-    if (u->err && ngx_strcmp(u->err, "host not found") == 0) {
-        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "target \"%V\" of cms_webbridge \"%V\" does not resolve; "
-                      "guests get 502 from it until it does and nginx is "
-                      "reloaded, in %V:%ui",
-                      &u->url, &wb->name, &where->file, where->line);
-        return NGX_DECLINED;
+    if (u.naddrs) {
+        us->addrs = u.addrs;
+        us->naddrs = u.naddrs;
+        return NGX_CONF_OK;
     }
 
-    ngx_http_cms_proxy_conf_error(cf, where,
-        "%s in target \"%V\"; expected is HOST, HOST:PORT or unix:PATH",
-        u->err ? u->err : "out of memory", &u->url);
+    if (cms_authority_parse(u.host.data, u.host.len, &a) != CMS_AUTHORITY_OK) {
+        return ngx_http_cms_proxy_conf_error(cf, where,
+                   "no host name in target \"%V\"; "
+                   NGX_HTTP_CMS_PROXY_EXPECTED, &line->text);
+    }
 
-    return NGX_ERROR;
+    if (wb->foreign) {
+        return ngx_http_cms_proxy_resolve_now(cf, wb, where, &u, us);
+    }
+
+    line->kind = NGX_HTTP_CMS_PROXY_NAME;
+    line->host.data = (u_char *) a.host;
+    line->host.len = a.host_len;
+    line->port = u.port;
+
+    return ngx_http_cms_proxy_hold_slots(cf, us,
+                                         NGX_HTTP_CMS_PROXY_NAME_SLOTS);
+}
+
+
+/* RFC 2782: _Service._Proto.Name; ports are in the answer */
+
+static char *
+ngx_http_cms_proxy_srv(ngx_conf_t *cf, ngx_http_cms_proxy_where_t *where,
+    ngx_http_cms_proxy_line_t *line, ngx_http_upstream_server_t *us)
+{
+    u_char           *name, *last, *dot;
+    ngx_uint_t        labels;
+    cms_authority_t   a;
+
+    name = line->text.data + 4;
+    last = line->text.data + line->text.len;
+
+    if (cms_authority_parse(name, last - name, &a) != CMS_AUTHORITY_OK
+        || a.port)
+    {
+        goto invalid;
+    }
+
+    last = name + a.host_len;
+    dot = name;
+
+    for (labels = 0; labels < 2; labels++) {
+
+        if (*dot != '_') {
+            goto invalid;
+        }
+
+        dot = ngx_strlchr(dot, last, '.');
+
+        if (dot == NULL) {
+            goto invalid;
+        }
+
+        dot++;
+    }
+
+    line->kind = NGX_HTTP_CMS_PROXY_SRV;
+    line->service.data = name;
+    line->service.len = dot - 1 - name;
+    line->host.data = dot;
+    line->host.len = last - dot;
+
+    return ngx_http_cms_proxy_hold_slots(cf, us, NGX_HTTP_CMS_PROXY_SRV_SLOTS);
+
+invalid:
+
+    return ngx_http_cms_proxy_conf_error(cf, where,
+               "no SRV name in target \"%V\"; " NGX_HTTP_CMS_PROXY_EXPECTED,
+               &line->text);
+}
+
+
+/*
+ * The addresses of the peers to come; without a zone, which copies them, the
+ * peers keep these and are written into.
+ */
+
+static char *
+ngx_http_cms_proxy_hold_slots(ngx_conf_t *cf, ngx_http_upstream_server_t *us,
+    ngx_uint_t n)
+{
+    u_char      *p;
+    ngx_uint_t   i;
+
+    us->down = 1;
+    us->naddrs = n;
+
+    us->addrs = ngx_pcalloc(cf->pool, n * (sizeof(ngx_addr_t)
+                                           + sizeof(ngx_sockaddr_t)
+                                           + NGX_SOCKADDR_STRLEN));
+    if (us->addrs == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    p = (u_char *) us->addrs + n * sizeof(ngx_addr_t);
+
+    for (i = 0; i < n; i++) {
+        us->addrs[i].sockaddr = (struct sockaddr *) p;
+        us->addrs[i].sockaddr->sa_family = AF_INET;
+        us->addrs[i].socklen = sizeof(struct sockaddr_in);
+        p += sizeof(ngx_sockaddr_t);
+    }
+
+    for (i = 0; i < n; i++) {
+        us->addrs[i].name.data = p;
+        us->addrs[i].name.len = ngx_sprintf(p, "unresolved") - p;
+        p += NGX_SOCKADDR_STRLEN;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* for another balancer than nginx's: its addresses cannot change later */
+
+static char *
+ngx_http_cms_proxy_resolve_now(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb, ngx_http_cms_proxy_where_t *where,
+    ngx_url_t *u, ngx_http_upstream_server_t *us)
+{
+    if (ngx_inet_resolve_host(cf->pool, u) == NGX_OK) {
+        us->addrs = u->addrs;
+        us->naddrs = u->naddrs;
+        return NGX_CONF_OK;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                  "target \"%V\" of cms_webbridge \"%V\" does not resolve; "
+                  "guests get 502 from it until it does and nginx is "
+                  "reloaded, in %V:%ui",
+                  &us->name, &wb->name, &where->file, where->line);
+
+    us->down = 1;
+
+    return NGX_CONF_OK;
 }

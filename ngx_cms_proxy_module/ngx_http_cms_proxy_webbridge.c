@@ -29,6 +29,8 @@ static void ngx_http_cms_proxy_check_name(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb, ngx_str_t *host);
 static ngx_uint_t ngx_http_cms_proxy_in_domain(ngx_str_t *host,
     ngx_str_t *domain);
+static ngx_uint_t ngx_http_cms_proxy_is_foreign(
+    ngx_http_upstream_srv_conf_t *uscf);
 static char *ngx_http_cms_proxy_zone(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
 static char *ngx_http_cms_proxy_uri(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -242,6 +244,8 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
                               &wb->name)
                   - wb->url.data;
 
+    wb->foreign = ngx_http_cms_proxy_is_foreign(wb->upstream);
+
     if (ngx_http_cms_proxy_allow(cf, wb) != NGX_OK
         || ngx_http_cms_proxy_add_targets(cf, wb) != NGX_CONF_OK
         || ngx_http_cms_proxy_zone(cf, wb) != NGX_CONF_OK)
@@ -396,9 +400,25 @@ ngx_http_cms_proxy_in_domain(ngx_str_t *host, ngx_str_t *domain)
 
 
 /*
+ * A balancer from another object than nginx may keep something else than
+ * round robin peers.
+ */
+
+static ngx_uint_t
+ngx_http_cms_proxy_is_foreign(ngx_http_upstream_srv_conf_t *uscf)
+{
+    Dl_info  balancer, stock;
+
+    return uscf->peer.init_upstream
+           && (!dladdr((void *) uscf->peer.init_upstream, &balancer)
+               || !dladdr((void *) ngx_http_upstream_init_round_robin, &stock)
+               || balancer.dli_fbase != stock.dli_fbase);
+}
+
+
+/*
  * Without a zone the workers do not share TLS sessions, and TLS 1.3 resumes
- * only every other one.  A zone takes peers for those of nginx's own
- * balancers; one from another object than nginx may keep something else there.
+ * only every other one; nor would a target that fails for one be out for all.
  */
 
 static char *
@@ -407,27 +427,26 @@ ngx_http_cms_proxy_zone(ngx_conf_t *cf, ngx_http_cms_proxy_srv_conf_t *wb)
 #if (NGX_HTTP_UPSTREAM_ZONE)
 
     u_char                        *p, size[NGX_INT_T_LEN + 2];
-    Dl_info                        balancer, stock;
+    ngx_uint_t                     i, n;
+    ngx_http_upstream_server_t    *us;
     ngx_http_upstream_srv_conf_t  *uscf;
 
     uscf = wb->upstream;
 
-    if (uscf->peer.init_upstream
-        && (!dladdr((void *) uscf->peer.init_upstream, &balancer)
-            || !dladdr((void *) ngx_http_upstream_init_round_robin, &stock)
-            || balancer.dli_fbase != stock.dli_fbase))
-    {
-        wb->foreign = 1;
+    if (wb->foreign || uscf->shm_zone) {
         return NGX_CONF_OK;
     }
 
-    if (uscf->shm_zone) {
-        return NGX_CONF_OK;
+    us = uscf->servers->elts;
+    n = 0;
+
+    for (i = 0; i < uscf->servers->nelts; i++) {
+        n += us[i].naddrs;
     }
 
     /* a URL is a zone name that nobody else has; a server needs some 5k */
 
-    p = ngx_sprintf(size, "%uik", 256 + 8 * uscf->servers->nelts);
+    p = ngx_sprintf(size, "%uik", 128 + 6 * n);
     *p = '\0';
 
     return ngx_http_cms_proxy_upstream_default(cf, wb, "zone", &wb->url,
