@@ -66,8 +66,9 @@ typedef struct {
 } ngx_http_cms_proxy_answers_t;
 
 
-static ngx_int_t ngx_http_cms_proxy_default_resolver(ngx_conf_t *cf,
-    ngx_http_cms_proxy_main_conf_t *mcf);
+static ngx_resolver_t *ngx_http_cms_proxy_own_resolver(ngx_conf_t *cf,
+    ngx_resolver_t *resolver);
+static ngx_resolver_t *ngx_http_cms_proxy_default_resolver(ngx_conf_t *cf);
 static u_char *ngx_http_cms_proxy_read_file(char *name, ngx_pool_t *pool,
     size_t *len, ngx_log_t *log);
 static ngx_uint_t ngx_http_cms_proxy_names(
@@ -101,6 +102,7 @@ static void ngx_http_cms_proxy_resolve_failed(
     ngx_http_cms_proxy_follow_t *follow, ngx_int_t state);
 
 
+static ngx_log_t                      ngx_http_cms_proxy_quiet_log;
 static ngx_event_t                    ngx_http_cms_proxy_resolve_event;
 static ngx_connection_t               ngx_http_cms_proxy_resolve_dummy;
 
@@ -153,7 +155,7 @@ ngx_http_cms_proxy_resolver(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 ngx_int_t
 ngx_http_cms_proxy_set_resolvers(ngx_conf_t *cf)
 {
-    ngx_uint_t                       i, k;
+    ngx_uint_t                       i, k, hosts;
     ngx_http_core_loc_conf_t        *clcf;
     ngx_http_cms_proxy_line_t       *line;
     ngx_http_cms_proxy_srv_conf_t  **wbp;
@@ -180,26 +182,68 @@ ngx_http_cms_proxy_set_resolvers(ngx_conf_t *cf)
 
         /* where there is no line, nginx keeps one without servers */
 
-        if (clcf->resolver && clcf->resolver->connections.nelts) {
-            wbp[i]->resolver = clcf->resolver;
-            continue;
-        }
+        hosts = (clcf->resolver == NULL
+                 || clcf->resolver->connections.nelts == 0);
 
-        if (ngx_http_cms_proxy_default_resolver(cf, mcf) != NGX_OK) {
-            return NGX_ERROR;
+        if (mcf->resolver == NULL) {
+            mcf->resolver = hosts
+                            ? ngx_http_cms_proxy_default_resolver(cf)
+                            : ngx_http_cms_proxy_own_resolver(cf,
+                                                              clcf->resolver);
+            if (mcf->resolver == NULL) {
+                return NGX_ERROR;
+            }
         }
 
         wbp[i]->resolver = mcf->resolver;
-        wbp[i]->hosts = 1;
+        wbp[i]->hosts = hosts;
     }
 
     return NGX_OK;
 }
 
 
-static ngx_int_t
-ngx_http_cms_proxy_default_resolver(ngx_conf_t *cf,
-    ngx_http_cms_proxy_main_conf_t *mcf)
+/* the same servers, but no log: a dead DNS is told once for each name */
+
+static ngx_resolver_t *
+ngx_http_cms_proxy_own_resolver(ngx_conf_t *cf, ngx_resolver_t *resolver)
+{
+    ngx_str_t                  *names;
+    ngx_uint_t                  i;
+    ngx_resolver_t             *own;
+    ngx_resolver_connection_t  *rec;
+
+    rec = resolver->connections.elts;
+
+    names = ngx_palloc(cf->pool, resolver->connections.nelts
+                                 * sizeof(ngx_str_t));
+    if (names == NULL) {
+        return NULL;
+    }
+
+    for (i = 0; i < resolver->connections.nelts; i++) {
+        names[i] = rec[i].server;
+    }
+
+    own = ngx_resolver_create(cf, names, i);
+    if (own == NULL) {
+        return NULL;
+    }
+
+    own->valid = resolver->valid;
+#if (nginx_version >= 1023001)
+    own->ipv4 = resolver->ipv4;
+#endif
+#if (NGX_HAVE_INET6)
+    own->ipv6 = resolver->ipv6;
+#endif
+
+    return own;
+}
+
+
+static ngx_resolver_t *
+ngx_http_cms_proxy_default_resolver(ngx_conf_t *cf)
 {
     u_char        *text, *p;
     size_t         len, pos, n;
@@ -207,12 +251,8 @@ ngx_http_cms_proxy_default_resolver(ngx_conf_t *cf,
     ngx_array_t    names;
     const u_char  *address;
 
-    if (mcf->resolver) {
-        return NGX_OK;
-    }
-
     if (ngx_array_init(&names, cf->pool, 3, sizeof(ngx_str_t)) != NGX_OK) {
-        return NGX_ERROR;
+        return NULL;
     }
 
     text = ngx_http_cms_proxy_read_file("/etc/resolv.conf", cf->pool, &len,
@@ -231,7 +271,7 @@ ngx_http_cms_proxy_default_resolver(ngx_conf_t *cf,
         p = ngx_pnalloc(cf->pool, n + sizeof("[]"));
 
         if (name == NULL || p == NULL) {
-            return NGX_ERROR;
+            return NULL;
         }
 
         name->data = p;
@@ -246,15 +286,13 @@ ngx_http_cms_proxy_default_resolver(ngx_conf_t *cf,
     if (names.nelts == 0) {
         name = ngx_array_push(&names);
         if (name == NULL) {
-            return NGX_ERROR;
+            return NULL;
         }
 
         ngx_str_set(name, "127.0.0.1");
     }
 
-    mcf->resolver = ngx_resolver_create(cf, names.elts, names.nelts);
-
-    return mcf->resolver ? NGX_OK : NGX_ERROR;
+    return ngx_resolver_create(cf, names.elts, names.nelts);
 }
 
 
@@ -305,6 +343,7 @@ done:
 ngx_int_t
 ngx_http_cms_proxy_init_resolve_process(ngx_cycle_t *cycle)
 {
+    ngx_uint_t                       i;
     ngx_event_t                     *ev;
     ngx_http_cms_proxy_main_conf_t  *mcf;
 
@@ -326,6 +365,15 @@ ngx_http_cms_proxy_init_resolve_process(ngx_cycle_t *cycle)
     }
 
     (void) ngx_http_cms_proxy_names(mcf, ngx_http_cms_proxy_followed);
+
+    ngx_http_cms_proxy_quiet_log = *cycle->log;
+    ngx_http_cms_proxy_quiet_log.log_level = NGX_LOG_ALERT;
+    ngx_http_cms_proxy_quiet_log.next = NULL;
+
+    for (i = 0; i < ngx_http_cms_proxy_nfollowed; i++) {
+        ngx_http_cms_proxy_followed[i].wb->resolver->log =
+                                                &ngx_http_cms_proxy_quiet_log;
+    }
 
     ngx_http_cms_proxy_resolve_dummy.fd = (ngx_socket_t) -1;
 
@@ -940,11 +988,16 @@ ngx_http_cms_proxy_resolve_failed(ngx_http_cms_proxy_follow_t *follow,
     ngx_int_t state)
 {
     u_char                       *p;
-    ngx_uint_t                    first, known;
+    ngx_uint_t                    i, first, known;
     ngx_msec_t                    pause;
+    ngx_array_t                  *servers;
+    ngx_resolver_connection_t    *rec;
     ngx_http_cms_proxy_target_t  *target;
 
     target = follow->target;
+
+    servers = &follow->wb->resolver->connections;
+    rec = servers->elts;
 
     /* a try that timed out was the pause */
 
@@ -957,9 +1010,15 @@ ngx_http_cms_proxy_resolve_failed(ngx_http_cms_proxy_follow_t *follow,
 
     p = ngx_slprintf(target->error, target->error + sizeof(target->error),
                      "%s", (state == NGX_RESOLVE_NXDOMAIN) ? "no such name"
-                     : (state == NGX_RESOLVE_TIMEDOUT) ? "DNS does not answer"
+                     : (state == NGX_RESOLVE_TIMEDOUT) ? "no answer from DNS at"
                      : (state == NGX_ERROR) ? "out of memory or sockets"
                      : ngx_resolver_strerror(state));
+
+    for (i = 0; state == NGX_RESOLVE_TIMEDOUT && i < servers->nelts; i++) {
+        p = ngx_slprintf(p, target->error + sizeof(target->error), "%s%V",
+                         i ? ", " : " ", &rec[i].server);
+    }
+
     target->error_len = p - target->error;
 
     if (state == NGX_RESOLVE_NXDOMAIN && !target->answered) {
