@@ -3,15 +3,18 @@
 // closed. Used by load.js and join.js, which Edge::Guests starts.
 'use strict';
 
+const fs = require('fs');
 const https = require('https');
+const tls = require('tls');
 const WebSocket = require('ws');
 
 class Guest {
-  // at: { address, port, host, ca (PEM), cookies: false for one who refuses
-  // them, limitMs: how long a request may take as a whole }
+  // at: { address, port, host, secureContext, cookies: false for one who
+  // refuses them, limitMs: how long a request may take as a whole }
   constructor(at) {
     this.at = at;
     this.jar = new Map();
+    this.answered = new WeakSet();  // connections that brought an answer
     this.agent = new https.Agent({ keepAlive: true, maxSockets: 6 });
   }
 
@@ -22,7 +25,7 @@ class Guest {
     try {
       return await this.once(method, path, body, limit, this.agent);
     } catch (error) {
-      if (method !== 'GET' || !error.reused) {
+      if (method !== 'GET' || !error.kept) {
         throw error;
       }
       // on a new connection: the other kept ones may be gone as well
@@ -37,16 +40,18 @@ class Guest {
         agent, headers: this.headers(body) });
       const timer = setTimeout(() => req.destroy(new Error('too slow')),
         limit - Date.now());
-      let answered = false;
+      let kept = false;
       const fail = (error) => {
         clearTimeout(timer);
-        error.reused = req.reusedSocket && !answered &&
-          error.message !== 'too slow';
+        error.kept = kept && error.message !== 'too slow';
         reject(error);
       };
       req.on('error', fail);
+      // req.reusedSocket is not set for one that waited for its turn.
+      req.on('socket', (socket) => { kept = this.answered.has(socket); });
       req.on('response', (res) => {
-        answered = true;
+        kept = false;
+        this.answered.add(req.socket);
         this.keepCookies(res.headers['set-cookie']);
         const chunks = [];
         res.on('data', (chunk) => chunks.push(chunk));
@@ -89,7 +94,7 @@ class Guest {
 
   to(path) {
     return { host: this.at.host, port: this.at.port, path,
-      servername: this.at.host, ca: this.at.ca,
+      servername: this.at.host, secureContext: this.at.secureContext,
       lookup: (name, options, found) => (options.all
         ? found(null, [{ address: this.at.address, family: 4 }])
         : found(null, this.at.address, 4)) };
@@ -133,4 +138,12 @@ class Guest {
   }
 }
 
-module.exports = { Guest };
+// What Guest wants to know, of the options that Edge::Guests gives. One TLS
+// context for all guests: making one costs more than a handshake.
+function edge(options) {
+  return { ...options,
+    secureContext: tls.createSecureContext({
+      ca: fs.readFileSync(options.ca) }) };
+}
+
+module.exports = { Guest, edge };

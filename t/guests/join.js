@@ -12,11 +12,10 @@
 // followed by the next attempt, from the page on.
 'use strict';
 
-const fs = require('fs');
-const { Guest } = require('./guest');
+const { Guest, edge } = require('./guest');
 
 const options = JSON.parse(process.argv[2]);
-const at = { ...options, ca: fs.readFileSync(options.ca) };
+const at = edge(options);
 
 function say(guest, event, more) {
   console.log(JSON.stringify({ t: Date.now() / 1000, guest, event, ...more }));
@@ -77,15 +76,14 @@ class Attendee {
   // Until the WebSocket ends: its close code.
   stay(ws) {
     return new Promise((resolve) => {
-      let heard = true;
+      let heard = Date.now();
       const timer = setInterval(() => {
-        if (!heard) {
+        if (Date.now() > heard + at.limitMs + options.sayEveryMs) {
           say(this.number, 'unheard');
         }
-        heard = false;
         ws.send('{"type":"ping"}');
       }, options.sayEveryMs);
-      ws.on('message', () => { heard = true; });
+      ws.on('message', () => { heard = Date.now(); });
       ws.on('error', () => {});
       ws.on('close', (code) => {
         clearInterval(timer);

@@ -16,6 +16,7 @@ use Edge::Certs;
 use Edge::Netns;
 use Edge::Process qw(wait_until);
 use JSON::PP;
+use Time::HiRes qw(time);
 
 my $json = JSON::PP->new->canonical->utf8;
 my $started = 0;
@@ -71,21 +72,39 @@ sub stop {
 # ok is a 2xx or 3xx within the limit.
 sub requests {
     my ($self) = @_;
-    return map {
+    push @{$self->{requests}}, map {
         my %r;
         @r{qw(start ms outcome who repeated)} = split;
         $r{start} /= 1000;
         $r{ok} = $r{outcome} =~ /^[23]..$/ && $r{ms} <= $self->{limitMs};
         \%r;
-    } grep { /^\d+ \d/ } split /\n/, $self->{process}->log_text;
+    } grep { /^\d+ \d/ } $self->_new_lines;
+    return @{$self->{requests}};
+}
+
+# wait_served('one', seconds): true once a request of load() that begins now,
+# or later, was answered by that web bridge. Guests with cookies stay where
+# they are: ask those without.
+sub wait_served {
+    my ($self, $who, $timeout) = @_;
+    my $from = time;
+    my $i = 0;
+    return wait_until(sub {
+        my @requests = $self->requests;
+        for (; $i < @requests; $i++) {
+            my $r = $requests[$i];
+            return 1 if $r->{who} eq $who && $r->{start} >= $from;
+        }
+        return 0;
+    }, $timeout // 30);
 }
 
 # events('joined'): of join(), those so far, or all (t/guests/join.js).
 sub events {
     my ($self, $of) = @_;
-    return grep { !defined $of || $_->{event} eq $of }
-        map { $json->decode($_) } grep { /^\{.*\}$/ }
-        split /\n/, $self->{process}->log_text;
+    push @{$self->{events}}, map { $json->decode($_) }
+        grep { /^\{.*\}$/ } $self->_new_lines;
+    return grep { !defined $of || $_->{event} eq $of } @{$self->{events}};
 }
 
 # wait_events(n, 'joined', seconds): true when there were n of them.
@@ -113,11 +132,21 @@ sub _list {
     return CORE::join ', ', map { "$_ $n{$_}" } sort keys %n;
 }
 
+# What it has printed since the last call, whole lines only.
+sub _new_lines {
+    my ($self) = @_;
+    my $text = substr $self->{process}->log_text, $self->{read};
+    $text =~ s/[^\n]*\z//;
+    $self->{read} += length $text;
+    return split /\n/, $text;
+}
+
 sub _start {
     my ($class, $kind, %o) = @_;
     %o = (%edge, ca => Edge::Certs::ca('outside'), %o);
     my $name = 'guests' . ++$started;
-    my $self = bless {kind => $kind, limitMs => $o{limitMs}}, $class;
+    my $self = bless {kind => $kind, limitMs => $o{limitMs}, read => 0,
+        requests => [], events => []}, $class;
     $self->{process} = Edge::Process->start(
         name => $name,
         argv => ['node', "$Edge::Netns::root/t/guests/$kind.js",

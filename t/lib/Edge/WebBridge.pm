@@ -88,7 +88,8 @@ sub change {
 }
 
 # Every request that reached it since its last start: {method, url, status,
-# headers}; but none of the edge's own health probes.
+# headers}; but
+# not the edge's own health probes.
 sub requests {
     my ($self) = @_;
     return grep { ($_->{headers}{'user-agent'} // '') ne 'cms-edge' }
