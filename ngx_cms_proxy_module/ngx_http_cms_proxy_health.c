@@ -657,7 +657,7 @@ static void
 ngx_http_cms_proxy_health_check(ngx_http_cms_proxy_health_t *health)
 {
     ngx_uint_t                    i;
-    ngx_msec_t                    jitter;
+    ngx_msec_t                    spread;
     ngx_msec_int_t                wait, next;
     ngx_http_cms_proxy_slot_t    *slot;
     ngx_http_cms_proxy_record_t  *record;
@@ -679,8 +679,18 @@ ngx_http_cms_proxy_health_check(ngx_http_cms_proxy_health_t *health)
         wait = ngx_http_cms_proxy_health_wait(health, slot);
 
         if (wait <= 0) {
-            jitter = ngx_random() % (health->interval / 10);
-            wait = health->interval - jitter;
+
+            /* of many names found at a time the second probes are spread */
+
+            spread = health->interval / 10;
+
+            if (slot->started == 0 && record->targets[slot->target].kind
+                                      != NGX_HTTP_CMS_PROXY_LITERAL)
+            {
+                spread *= 9;
+            }
+
+            wait = health->interval - ngx_random() % spread;
 
             if (ngx_http_cms_proxy_claim(&slot->due, wait)) {
                 ngx_http_cms_proxy_probe(health, slot);
@@ -1325,10 +1335,16 @@ ngx_http_cms_proxy_probe_verdict(ngx_http_cms_proxy_probe_t *probe,
 
     ngx_http_cms_proxy_lock();
 
-    /* of another's probe, or of an address that is no longer there */
+    if (slot->prober != probe->token) {
+        ngx_http_cms_proxy_unlock();
+        return;
+    }
 
-    if (slot->prober != probe->token
-        || !health->webbridge->record->probed
+    slot->prober = 0;
+
+    /* of an address that is no longer there */
+
+    if (!health->webbridge->record->probed
         || slot->state == NGX_HTTP_CMS_PROXY_UNUSED
         || ngx_cmp_sockaddr(&slot->sockaddr.sockaddr, slot->socklen,
                             &probe->sockaddr.sockaddr, probe->socklen, 1)
@@ -1338,7 +1354,6 @@ ngx_http_cms_proxy_probe_verdict(ngx_http_cms_proxy_probe_t *probe,
         return;
     }
 
-    slot->prober = 0;
     slot->probed = ngx_time();
 
     state = slot->state;

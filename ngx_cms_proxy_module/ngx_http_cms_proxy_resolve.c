@@ -926,6 +926,8 @@ ngx_http_cms_proxy_fill_slot(ngx_http_cms_proxy_slot_t *slot,
 
     slot->state = NGX_HTTP_CMS_PROXY_UNKNOWN;
     slot->due = ngx_current_msec;
+    slot->prober = 0;
+    slot->started = 0;
     slot->passes = 0;
     slot->fails = 0;
     slot->probed = 0;
@@ -935,6 +937,8 @@ ngx_http_cms_proxy_fill_slot(ngx_http_cms_proxy_slot_t *slot,
     slot->reason_len = 0;
     slot->requests = 0;
     slot->failures = 0;
+
+    ngx_http_cms_proxy_probe_soon(slot);
 
     return 1;
 }
