@@ -69,17 +69,27 @@ cms_affinity_id(const unsigned char key[CMS_AFFINITY_KEY_LEN],
     return 1;
 }
 
+/* appends; the end. On the way of every request, so no printf */
+static unsigned char *
+put(unsigned char *p, const void *text, size_t len)
+{
+    memcpy(p, text, len);
+    return p + len;
+}
+
+#define PUT_TEXT(p, text) put(p, text, sizeof(text) - 1)
+
 size_t
 cms_affinity_name(unsigned char name[CMS_AFFINITY_NAME_MAX], unsigned port)
 {
-    char text[CMS_AFFINITY_NAME_MAX + 8];
-    int n;
+    unsigned char *p = PUT_TEXT(name, AFFINITY_COOKIE);
+    char digits[16];
 
-    n = port ? snprintf(text, sizeof(text), AFFINITY_COOKIE "_%u",
-                        port & 0xffff)
-             : snprintf(text, sizeof(text), AFFINITY_COOKIE);
-    memcpy(name, text, (size_t)n);
-    return (size_t)n;
+    if (port) {
+        p = put(p, digits, (size_t)snprintf(digits, sizeof(digits), "_%u",
+                                            port & 0xffff));
+    }
+    return (size_t)(p - name);
 }
 
 /* the end of the pair that starts at pos: the next ";" or the end */
@@ -123,15 +133,21 @@ cms_affinity_find(const unsigned char *value, size_t len,
 }
 
 size_t
-cms_affinity_set_cookie(char *buf, const unsigned char *name, size_t name_len,
+cms_affinity_set_cookie(unsigned char *buf, const unsigned char *name,
+                        size_t name_len,
                         const unsigned char id[CMS_AFFINITY_ID_LEN],
                         int secure)
 {
-    return (size_t)snprintf(buf, CMS_AFFINITY_COOKIE_MAX,
-                            "%.*s=%.*s; Path=/; HttpOnly; SameSite=Lax%s",
-                            (int)name_len, (const char *)name,
-                            CMS_AFFINITY_ID_LEN, (const char *)id,
-                            secure ? "; Secure" : "");
+    unsigned char *p = put(buf, name, name_len);
+
+    p = PUT_TEXT(p, "=");
+    p = put(p, id, CMS_AFFINITY_ID_LEN);
+    p = PUT_TEXT(p, "; Path=/; HttpOnly; SameSite=Lax");
+    if (secure) {
+        p = PUT_TEXT(p, "; Secure");
+    }
+    *p = '\0';
+    return (size_t)(p - buf);
 }
 
 static int

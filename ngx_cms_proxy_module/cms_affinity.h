@@ -45,10 +45,11 @@ int cms_affinity_find(const unsigned char *value, size_t len,
                       const unsigned char **id);
 
 /*
- * The value of Set-Cookie for a session cookie of that name, at most
- * CMS_AFFINITY_COOKIE_MAX bytes with the zero behind it; its length.
+ * The value of Set-Cookie for a session cookie of that name, which has at most
+ * CMS_AFFINITY_NAME_MAX bytes: with the zero behind it at most
+ * CMS_AFFINITY_COOKIE_MAX bytes; its length.
  */
-size_t cms_affinity_set_cookie(char *buf, const unsigned char *name,
+size_t cms_affinity_set_cookie(unsigned char *buf, const unsigned char *name,
                                size_t name_len,
                                const unsigned char id[CMS_AFFINITY_ID_LEN],
                                int secure);

@@ -312,8 +312,7 @@ ngx_int_t
 ngx_http_cms_proxy_affinity_set(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx)
 {
-    char                           *p;
-    u_char                          name[CMS_AFFINITY_NAME_MAX], *id;
+    u_char                         *p, *id, name[CMS_AFFINITY_NAME_MAX];
     size_t                          len;
     ngx_table_elt_t                *h;
     ngx_http_cms_proxy_balance_t   *bp;
@@ -358,7 +357,7 @@ ngx_http_cms_proxy_affinity_set(ngx_http_request_t *r,
     h->next = NULL;
 #endif
     ngx_str_set(&h->key, "Set-Cookie");
-    h->value.data = (u_char *) p;
+    h->value.data = p;
     h->value.len = cms_affinity_set_cookie(p, name, len, id,
 #if (NGX_HTTP_SSL)
                                            r->connection->ssl != NULL

@@ -11,13 +11,13 @@
 static void
 check_set(const unsigned char *name, size_t name_len, const uint8_t *id)
 {
-    char buf[CMS_AFFINITY_COOKIE_MAX];
+    unsigned char buf[CMS_AFFINITY_COOKIE_MAX];
     const unsigned char *found;
     size_t len, pos = 0;
 
     len = cms_affinity_set_cookie(buf, name, name_len, id, 1);
     if (len >= sizeof(buf) ||
-        !cms_affinity_find((unsigned char *)buf, len, name, name_len, &pos,
+        !cms_affinity_find(buf, len, name, name_len, &pos,
                            &found) ||
         memcmp(found, id, CMS_AFFINITY_ID_LEN) != 0) {
         abort();

@@ -96,7 +96,7 @@ static void
 test_set_cookie(void)
 {
     unsigned char name[CMS_AFFINITY_NAME_MAX];
-    char buf[CMS_AFFINITY_COOKIE_MAX];
+    unsigned char buf[CMS_AFFINITY_COOKIE_MAX];
     size_t n, len;
 
     n = cms_affinity_name(name, 0);
