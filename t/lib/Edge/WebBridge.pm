@@ -88,8 +88,7 @@ sub change {
 }
 
 # Every request that reached it since its last start: {method, url, status,
-# headers}; but
-# not the edge's own health probes.
+# headers}; but none of the edge's own health probes.
 sub requests {
     my ($self) = @_;
     return grep { ($_->{headers}{'user-agent'} // '') ne 'cms-edge' }
