@@ -1,8 +1,9 @@
 
 /*
  * Health probes: what the directive says and what one probe knows, for
- * ngx_http_cms_proxy_health.c (when to probe, connections, verdicts) and
- * ngx_http_cms_proxy_health_tls.c (the TLS leg and its faults in words).
+ * ngx_http_cms_proxy_health.c (the directive, what is due), _health_probe.c
+ * (one probe and its verdict) and _health_tls.c (its TLS leg and the faults of
+ * certificates in words).
  */
 
 
@@ -78,6 +79,18 @@ typedef struct {
     u_char                           text[192];
 } ngx_http_cms_proxy_reason_t;
 
+
+/*
+ * ngx_http_cms_proxy_health_probe.c.  A worker has at most an eighth of its
+ * connections for probes.  Those that are dropped, of one web bridge or (NULL)
+ * all, have no verdict.
+ */
+
+void ngx_http_cms_proxy_init_probes(ngx_cycle_t *cycle);
+ngx_uint_t ngx_http_cms_proxy_room_for_probe(void);
+void ngx_http_cms_proxy_probe(ngx_http_cms_proxy_health_t *health,
+    ngx_http_cms_proxy_slot_t *slot);
+void ngx_http_cms_proxy_drop_probes(ngx_http_cms_proxy_health_t *health);
 
 void ngx_http_cms_proxy_say(ngx_http_cms_proxy_reason_t *reason,
     ngx_uint_t cause, const char *fmt, ...);

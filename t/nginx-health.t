@@ -223,6 +223,7 @@ push @faults, ['nobody who takes the connection', 'full',
 
 web_bridge('restarted', '127.0.0.3:9080',
     'tls off; health_check fails=2 passes=2 interval=1s timeout=1s;');
+web_bridge('switched', '127.0.0.3:9082', "tls off; health_check $once;");
 web_bridge('off', '127.0.0.3:9081', 'tls off; health_check off;');
 web_bridge('as_guests', '127.0.0.3:9443',
     'internal_uri cms.octavio.test; health_check uri=/index.html?x=1 '
@@ -240,13 +241,14 @@ my $off = app('off', '127.0.0.3:9081');
 my $as_guests = app('as_guests', '127.0.0.3:9443', $guest);
 my $internal = app('internal', '127.0.0.3:9444', 'cms.octavio.test');
 
-my $edge = Edge::Nginx->start(http => <<"CONF");
+my $http = <<"CONF";
 $bridges
 server {
     listen 127.0.0.1:80;
 $locations
 }
 CONF
+my $edge = Edge::Nginx->start(http => $http);
 
 # said(name): what the log has said of that web bridge's targets
 sub said {
@@ -309,6 +311,19 @@ ok(wait_until(sub { said('restarted') > 1 }, 30), 'it comes back:');
 is_deeply([said('restarted')],
     ['failed: connection refused', 'is active again'], 'in one line');
 is(get('restarted')->status, 200, 'and serves guests');
+
+# ---- switched off ----
+
+ok(said('switched'), 'a target that is not there fails');
+my $switched = app('switched', '127.0.0.3:9082');
+is(get('switched')->status, 502, 'and has no guests until the next probe');
+$edge->reload(http => $http =~ s/(9082;.*?)health_check $once;/$1
+    health_check off;/sr);
+is(get('switched')->status, 200,
+    'with health_check off nothing keeps guests from it');
+$edge->reload(http => $http);
+ok(wait_until(sub { grep { $_->{event} eq 'probe' } $switched->records }, 30),
+    'with health_check on again it is probed');
 
 # ---- workers come and go ----
 
