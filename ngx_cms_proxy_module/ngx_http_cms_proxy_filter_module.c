@@ -179,11 +179,9 @@ ngx_http_cms_proxy_unavailable(ngx_http_request_t *r)
     ngx_buf_t    *b;
     ngx_chain_t   out;
 
-    b = ngx_http_cms_proxy_page(r,
-            (r->err_status == NGX_HTTP_BAD_GATEWAY) ? "502 Bad Gateway"
-                                                    : "504 Gateway Time-out",
+    b = ngx_http_cms_proxy_page(r, "Meetings are not available",
             "The meeting service does not answer at the moment. "
-            "Please try again in a minute.");
+            "Please try again in a few minutes.");
     if (b == NULL) {
         return NGX_ERROR;
     }

@@ -13,7 +13,9 @@ static char  ngx_http_cms_proxy_page_text[] =
 "<html lang=\"en\"><head><meta charset=\"utf-8\">" CRLF
 "<meta name=\"viewport\" content=\"width=device-width\">" CRLF
 "<title>%s</title></head>" CRLF
-"<body><h1>%s</h1><p>%s</p></body></html>" CRLF;
+"<body style=\"font:16px sans-serif;max-width:30em;margin:15vh auto;"
+"padding:0 1em\">" CRLF
+"<h1>%s</h1><p>%s</p></body></html>" CRLF;
 
 
 static ngx_str_t  ngx_http_cms_proxy_page_type = ngx_string("text/html");
