@@ -910,7 +910,10 @@ ngx_http_cms_proxy_fill_slot(ngx_http_cms_proxy_slot_t *slot,
     slot->weight = answer->weight;
 
     slot->host_len = ngx_min(answer->host.len, sizeof(slot->host));
-    ngx_memcpy(slot->host, answer->host.data, slot->host_len);
+
+    if (slot->host_len) {
+        ngx_memcpy(slot->host, answer->host.data, slot->host_len);
+    }
 
     if (slot->state != NGX_HTTP_CMS_PROXY_UNUSED
         && slot->socklen == answer->socklen

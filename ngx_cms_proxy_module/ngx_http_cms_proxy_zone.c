@@ -819,7 +819,10 @@ ngx_http_cms_proxy_set_state(ngx_http_cms_proxy_srv_conf_t *wb,
 
     slot->cause = cause;
     slot->reason_len = ngx_min(reason->len, sizeof(slot->reason));
-    ngx_memcpy(slot->reason, reason->data, slot->reason_len);
+
+    if (slot->reason_len) {
+        ngx_memcpy(slot->reason, reason->data, slot->reason_len);
+    }
 
     if (was != state) {
         slot->state = state;
