@@ -38,21 +38,24 @@ const char cms_status_style[] =
     "border-top:1px solid var(--line);overflow-wrap:anywhere}"
     "th{font-weight:600;color:var(--soft);font-size:.85rem;border-top:0;"
     "white-space:nowrap}"
+    "td:nth-child(-n+2){min-width:11.5rem}"
     ".n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}"
     ".state{font-weight:600;white-space:nowrap}"
     ".active,.up,.running,.live{color:var(--good)}"
     ".failed,.away,.stopped,.broken{color:var(--bad)}"
     ".unknown,.idle,.down,.polled,.none,.off{color:var(--soft)}"
     ".why{display:block;color:var(--bad);font-weight:400}"
-    ".late{color:var(--warn)}"
+    ".late,.why.warning{color:var(--warn)}"
     "dl{display:grid;grid-template-columns:minmax(7.8rem,12rem) 1fr;"
     "gap:.3rem .4rem;margin:.6rem 0 0}dt{color:var(--soft)}"
     "dd{margin:0;overflow-wrap:anywhere}"
     "@media(max-width:50rem){body{padding:.7rem}"
     "table,tbody,tr,td{display:block}thead{display:none}"
     "tr{border-top:1px solid var(--line);padding:.45rem 0}"
+    "tr:first-child{border:0;padding-top:0}"
     "td{border:0;padding:.1rem 0 .1rem 8.2rem;min-height:1.45em;"
     "position:relative}td.n{text-align:left}"
+    "dl{grid-template-columns:7.8rem 1fr}"
     "td::before{content:attr(data-title);position:absolute;left:0;"
     "width:7.8rem;color:var(--soft);font-size:.85rem}}";
 
@@ -94,25 +97,35 @@ static const struct {
     const char *name;
 } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
 
-/* How long ago, or "never". */
+/* "3 min": whole units of the largest that fits. */
 static void
-ago(cms_text_t *to, double now, double when)
+period(cms_text_t *to, double seconds)
 {
-    double s = now - when;
     size_t i;
 
-    if (when <= 0) {
-        add(to, "never");
-        return;
-    }
     for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-        if (s >= units[i].seconds) {
-            cms_text_print(to, "%.0f %s ago", s / units[i].seconds - 0.5 + 1e-9,
+        if (seconds >= units[i].seconds) {
+            cms_text_print(to, "%lld %s",
+                           (long long)(seconds / units[i].seconds),
                            units[i].name);
             return;
         }
     }
-    add(to, "now");
+    add(to, "0 s");
+}
+
+/* How long ago, or "never". */
+static void
+ago(cms_text_t *to, double now, double when)
+{
+    if (when <= 0) {
+        add(to, "never");
+    } else if (now - when < 1) {
+        add(to, "now");
+    } else {
+        period(to, now - when);
+        add(to, " ago");
+    }
 }
 
 static void
@@ -216,8 +229,8 @@ state_cell(const json_t *address, double now, cms_text_t *to)
     cms_text_print(to, "<span class=\"state %s\">%s</span>", state,
                    state_title(state));
     if (cms_status_number(address, "changed") > 0) {
-        add(to, " <span class=\"soft\">since ");
-        ago(to, now, cms_status_number(address, "changed"));
+        add(to, " <span class=\"soft\">for ");
+        period(to, now - cms_status_number(address, "changed"));
         add(to, "</span>");
     }
     if (*reason && strcmp(state, "failed") == 0) {
@@ -345,7 +358,8 @@ certificate_row(const json_t *cert, cms_text_t *to)
     cms_text_html(to, cms_status_string(cert, "file"));
     json_array_foreach(json_object_get(cert, "faults"), i, entry)
     {
-        add(to, "<span class=\"why\">");
+        cms_text_print(to, "<span class=\"why %s\">",
+                       cms_status_string(entry, "level"));
         cms_text_html(to, cms_status_string(entry, "text"));
         add(to, "</span>");
     }
@@ -481,15 +495,16 @@ turn(const json_t *status, double now, cms_text_t *to)
         add(to, "</span></p></section>");
         return;
     }
-    cms_text_print(to, "turnserver is <span class=\"state %s\">%s</span>",
-                   state,
-                   strcmp(state, "running") == 0 ? "running" : "not running");
-    cms_text_print(to, ", %s ",
-                   strcmp(state, "running") == 0 ? "since its start"
-                                                 : "its last figures are of");
-    ago(to, now,
-        cms_status_number(t, strcmp(state, "running") == 0 ? "started"
-                                                           : "updated"));
+    if (strcmp(state, "running") == 0) {
+        add(to, "turnserver is <span class=\"state running\">running</span> "
+                "for ");
+        period(to, now - cms_status_number(t, "started"));
+    } else {
+        add(to, "turnserver is <span class=\"state stopped\">not running"
+                "</span>; what it said last, ");
+        ago(to, now, cms_status_number(t, "updated"));
+        add(to, ":");
+    }
     add(to, "</p><dl>");
     turn_listening(t, to);
     turn_counts(t, "clients", "Clients", to);

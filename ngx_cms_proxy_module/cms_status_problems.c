@@ -5,7 +5,6 @@
 
 #include "cms_status.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +32,7 @@ cms_status_time(double unix_time, char text[CMS_STATUS_TIME])
     time_t t = (time_t)unix_time;
     struct tm tm;
 
-    if (!(fabs(unix_time) < 1e11) || !gmtime_r(&t, &tm) ||
+    if (!(unix_time >= 0 && unix_time < 1e11) || !gmtime_r(&t, &tm) ||
         strftime(text, CMS_STATUS_TIME, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0) {
         snprintf(text, CMS_STATUS_TIME, "an unknown time");
     }
@@ -69,7 +68,7 @@ add(json_t *problems, const char *level, const char *format, ...)
 /* ---- web bridges ---- */
 
 typedef struct {
-    size_t all;          /* addresses */
+    size_t all;          /* addresses that are not set down */
     size_t failed;       /* of these */
     const json_t *first; /* one that failed */
     size_t same;         /* failed for the same reason as the first */
@@ -86,8 +85,10 @@ count(const json_t *webbridge)
     {
         json_array_foreach(json_object_get(target, "addresses"), k, address)
         {
-            n.all++;
-            if (strcmp(cms_status_string(address, "state"), "failed") != 0) {
+            const char *state = cms_status_string(address, "state");
+
+            n.all += strcmp(state, "down") != 0;
+            if (strcmp(state, "failed") != 0) {
                 continue;
             }
             n.failed++;

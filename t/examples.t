@@ -122,6 +122,19 @@ $site->edge;
     unlike($head, qr/octavio\.local/, 'nothing inside is named');
 }
 {
+    my @curl = ('curl', '-sS', '-m', '10');
+    my $status = 'http://192.0.2.168:8445/';
+    my (undef, $page) = output($site->in('inside'), @curl, $status);
+    like($page, qr/<h3>cmsweb</, 'the status page is for the inside');
+    (undef, $page) = output($site->in('inside'), @curl,
+        "$status?format=prometheus");
+    like($page, qr/^cms_edge_target_up\{webbridge="cmsweb",/m,
+        '... where Prometheus may come from, too');
+    (undef, $page) = output($site->in('edge'), @curl, '-o', '/dev/null', '-w',
+        '%{http_code}', '--interface', '198.51.100.61', $status);
+    is($page, 403, 'from an outside address it is refused');
+}
+{
     my ($status) = output($site->in('ann'), 'openssl', 's_client', '-tls1_1',
         '-cipher', 'ALL:@SECLEVEL=0', '-connect', "$guest:443");
     isnt($status, 0, 'TLS 1.1 is refused');
