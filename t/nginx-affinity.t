@@ -29,6 +29,30 @@ sub start {
     return $app;
 }
 
+# Answers once on a connection, and closes it on the second request: what a
+# web bridge does whose idle timeout ends just then.
+my $worn_server = <<'PERL';
+use IO::Socket::INET;
+my ($at, $name) = @ARGV;
+$SIG{CHLD} = 'IGNORE';
+my $l = IO::Socket::INET->new(LocalAddr => $at, Listen => 64, ReuseAddr => 1)
+    or die "$at: $!";
+while (my $c = $l->accept) {
+    next if fork;
+    my ($in, $n) = ('', 0);
+    while (1) {
+        until ($in =~ s/^.*?\r\n\r\n//s) {
+            sysread $c, $in, 65536, length $in or exit;
+        }
+        exit if $n++;
+        syswrite $c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n$name:";
+    }
+}
+PERL
+my %worn = (left => '127.0.0.6:9080', rite => '127.0.0.7:9080');
+Edge::Process->start(name => $_, ready_tcp => $worn{$_},
+    argv => ['perl', '-e', $worn_server, $worn{$_}, $_]) for sort keys %worn;
+
 sub webbridge {
     my ($name, @lines) = @_;
     return join "\n    ", "cms_webbridge $name {", 'tls off;',
@@ -48,9 +72,9 @@ sub conf {
         webbridge(spare => "target $at{one};", "target $at{two} backup;",
             "target $at{three} backup;"),
         webbridge(full => map { "target $at{$_} max_conns=1;" } sort keys %at),
-        webbridge(drained => "target $at{one};", "target $at{two};");
+        webbridge(worn => map { "target $worn{$_};" } sort keys %worn);
     my $locations = join '', map { "location /$_/ { cms_proxy $_; }\n" }
-        qw(all off key alone port spare full drained);
+        qw(all off key alone port spare full worn);
     return <<"CONF";
 $http
 server {
@@ -60,7 +84,6 @@ server {
     ssl_certificate_key $key;
     server_name $guest;
     $locations
-    location /dead/ { cms_proxy all; proxy_connect_timeout 1s; }
 }
 CONF
 }
@@ -201,6 +224,11 @@ is(scalar(grep { who(ask('/full/', cookies('/full/')->{$other})) eq $other }
 my $spare = cookies('/spare/');
 is_deeply([keys %$spare], ['one'], 'backup targets get no new guests');
 
+my $worn = ask('/worn/', undef);
+is(scalar(grep { my $r = ask('/worn/', cookie($worn));
+    who($r) eq who($worn) && !cookie($r) } 1 .. 8), 8,
+    'a kept-alive connection that is closed when it is used moves nobody');
+
 $app{$other}->stop;
 my $moved = ask('/all/', $by->{$other});
 ok(who($moved) && who($moved) ne $other && cookie($moved),
@@ -219,6 +247,9 @@ is(scalar(grep { who(ask('/all/', cookie($moved))) eq who($moved) } 1 .. 6), 6,
     'when the target is back nobody moves');
 is(scalar(grep { who(ask('/spare/', cookie($backup))) eq who($backup) }
     1 .. 6), 6, '... nor from a backup one');
+$app{who($backup)}->stop;
+is(who(ask('/spare/', cookie($backup))), 'one',
+    '... until that fails, when the primary one has them again');
 
 unlike($edge->error_log, qr/\[(?:alert|emerg)\]|exited on signal/,
     'no alerts');
