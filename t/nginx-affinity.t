@@ -69,8 +69,9 @@ sub conf {
         webbridge(key => "affinity cookie key=$secret;", @all),
         webbridge(alone => "target $at{one};"),
         webbridge(port => 'guest_uri cmsweb.octavio.test:8443;', @all),
-        webbridge(spare => "target $at{one};", "target $at{two} backup;",
-            "target $at{three} backup;"),
+        # of these nobody remembers a failure
+        webbridge(spare => 'health_check off;', "target $at{one} max_fails=0;",
+            map { "target $at{$_} backup max_fails=0;" } qw(two three)),
         webbridge(full => map { "target $at{$_} max_conns=1;" } sort keys %at),
         webbridge(worn => map { "target $worn{$_};" } sort keys %worn);
     my $locations = join '', map { "location /$_/ { cms_proxy $_; }\n" }
