@@ -20,6 +20,7 @@ static struct copy {
     _Alignas(64) atomic_ullong look_ups[FIGURES_OUTCOMES][FIGURES_TIERS];
     atomic_ullong buckets[FIGURES_BUCKETS + 1];
     atomic_ullong look_up_us;
+    atomic_ullong logins[FIGURES_LOGINS];
 } copies[COPIES];
 
 static struct {
@@ -72,6 +73,11 @@ void figures_look_up(enum figures_outcome outcome, enum figures_tier tier,
     add(&c->look_up_us, microseconds > 0 ? (uint64_t)microseconds : 0);
 }
 
+void figures_login(enum figures_login outcome)
+{
+    add(&my_copy()->logins[outcome], 1);
+}
+
 void figures_count(enum figures_counter counter, uint64_t n)
 {
     add(&states.counters[counter], n);
@@ -110,6 +116,9 @@ static void read_copy(struct figures *f, struct copy *c)
         f->buckets[b] += get(&c->buckets[b]);
     }
     f->look_up_us += get(&c->look_up_us);
+    for (int i = 0; i < FIGURES_LOGINS; i++) {
+        f->logins[i] += get(&c->logins[i]);
+    }
 }
 
 void figures_read(struct figures *f)

@@ -38,6 +38,19 @@ extern const int64_t figures_bucket_us[FIGURES_BUCKETS];
 void figures_look_up(enum figures_outcome outcome, enum figures_tier tier,
                      int64_t microseconds);
 
+/* ---- logins ---- */
+
+/* An Allocate request with credentials: what coturn found. */
+enum figures_login {
+    FIGURES_LOGIN_RIGHT,
+    FIGURES_LOGIN_WRONG_PASSWORD,
+    FIGURES_LOGIN_UNKNOWN_NAME, /* no such user, disabled, expired */
+    FIGURES_LOGIN_UNANSWERED,   /* nobody could be asked; refused as well */
+    FIGURES_LOGINS,
+};
+
+void figures_login(enum figures_login outcome);
+
 /* ---- counters ---- */
 
 /* What each means stands beside its name in figures_text.c. */
@@ -102,6 +115,7 @@ struct figures {
     uint64_t look_ups[FIGURES_OUTCOMES][FIGURES_TIERS];
     uint64_t buckets[FIGURES_BUCKETS + 1]; /* each without the smaller ones */
     uint64_t look_up_us;                   /* sum */
+    uint64_t logins[FIGURES_LOGINS];
     uint64_t counters[FIGURES_COUNTERS];
     enum figures_store_state stores[FIGURES_STORES];
     uint64_t users, absent, bytes;

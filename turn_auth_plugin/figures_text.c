@@ -46,6 +46,13 @@ static const char *const feeds[] = {
 };
 #define FEEDS (sizeof(feeds) / sizeof(feeds[0]))
 
+static const char *const logins[FIGURES_LOGINS] = {
+    [FIGURES_LOGIN_RIGHT] = "right",
+    [FIGURES_LOGIN_WRONG_PASSWORD] = "wrong_password",
+    [FIGURES_LOGIN_UNKNOWN_NAME] = "unknown_name",
+    [FIGURES_LOGIN_UNANSWERED] = "unanswered",
+};
+
 /* turn.prom appends _total. */
 static const struct {
     const char *name;
@@ -220,6 +227,17 @@ static void prom_states(struct text *t, const struct figures_page *page)
     }
 }
 
+static void prom_logins(struct text *t, const struct figures *f)
+{
+    head(t, "logins_total", "counter",
+         "Allocate requests with credentials, by what is right or wrong with "
+         "them; the log names the users.");
+    for (int i = 0; i < FIGURES_LOGINS; i++) {
+        print(t, PREFIX "logins_total{outcome=\"%s\"} %" PRIu64 "\n", logins[i],
+              f->logins[i]);
+    }
+}
+
 static void prom_counters(struct text *t, const struct figures *f)
 {
     char name[64];
@@ -269,6 +287,7 @@ size_t figures_prom(char text[FIGURES_TEXT], const struct figures_page *page)
     prom_states(&t, page);
     prom_look_ups(&t, &page->figures);
     prom_histogram(&t, &page->figures);
+    prom_logins(&t, &page->figures);
     prom_counters(&t, &page->figures);
     return t.n;
 }
@@ -339,6 +358,22 @@ static void json_look_ups(struct text *t, const struct figures *f)
           seconds((int64_t)f->look_up_us), sum + f->buckets[FIGURES_BUCKETS]);
 }
 
+static void json_outcomes(struct text *t, const uint64_t n[FIGURES_LOGINS])
+{
+    for (int i = 0; i < FIGURES_LOGINS; i++) {
+        print(t, "%s\"%s\": %" PRIu64, i ? ", " : "", logins[i], n[i]);
+    }
+}
+
+static void json_logins(struct text *t, const struct figures_page *page)
+{
+    print(t, " \"logins\": {");
+    json_outcomes(t, page->figures.logins);
+    print(t, ",\n  \"recent\": {\"seconds\": %u, ", page->recent_seconds);
+    json_outcomes(t, page->recent_logins);
+    print(t, "}},\n");
+}
+
 static void json_counters(struct text *t, const struct figures *f)
 {
     print(t, " \"counters\": {");
@@ -361,6 +396,7 @@ size_t figures_json(char text[FIGURES_TEXT], const struct figures_page *page)
     json_sockets(&t, &page->sockets);
     json_states(&t, page);
     json_look_ups(&t, &page->figures);
+    json_logins(&t, page);
     json_counters(&t, &page->figures);
     print(&t, "}\n");
     return t.n;

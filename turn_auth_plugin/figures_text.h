@@ -21,6 +21,12 @@
  *   look_ups.OUTCOME.TIER              counters since started
  *   look_up_seconds.sum, .count, .buckets   {"0.001": how many were as fast,
  *                                      ...}
+ *   logins.OUTCOME                     Allocate requests with credentials:
+ *                                      "right", "wrong_password",
+ *                                      "unknown_name" (no such user, disabled,
+ *                                      expired), "unanswered" (nobody could be
+ *                                      asked); the log names the users
+ *   logins.recent.OUTCOME              those in the last .seconds (up to 600)
  *   counters.NAME                      the other counters
  */
 
@@ -33,6 +39,8 @@
 struct figures_page {
     struct figures figures;
     struct own_sockets sockets;
+    uint64_t recent_logins[FIGURES_LOGINS]; /* of the last recent_seconds */
+    unsigned recent_seconds;
     long pid;
     double started; /* unix time */
     double updated;

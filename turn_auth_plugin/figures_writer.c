@@ -8,6 +8,7 @@
 #include "monotonic.h"
 #include "notice.h"
 #include "own_thread.h"
+#include "recent_logins.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +37,7 @@ static struct {
 
     /* All below belongs to the thread. */
     struct figures_page page;
+    struct recent_logins recent;
     int64_t begun_ms;
     int told; /* a line said that they cannot be written */
     char text[FIGURES_TEXT];
@@ -139,6 +141,9 @@ static void write_figures(void)
     page->now_ms = monotonic_ms();
     page->updated = unix_time();
     figures_read(&page->figures);
+    page->recent_seconds =
+        recent_logins_at(&writer.recent, page->now_ms, page->figures.logins,
+                         page->recent_logins);
     own_sockets_count(&page->sockets, page->now_ms - writer.begun_ms < LEARN_MS,
                       cli_port());
     failed = write_file("turn.prom", figures_prom(writer.text, page)) != 0 ||

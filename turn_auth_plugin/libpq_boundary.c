@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "answer.h"
 #include "coturn_program.h"
+#include "logins.h"
 #include "look_up.h"
 #include "message_integrity.h"
 #include "monotonic.h"
@@ -144,17 +145,27 @@ __attribute__((constructor)) static void begin(void)
     }
 }
 
+static void begin_logins(void)
+{
+    if (logins_begin(ours.store, &ours.keys) != 0) {
+        notice("no memory or no thread: logins are not counted");
+    }
+}
+
 static void begin_keys(void)
 {
     struct key_handles *handles = NULL;
 
     if (program_calls_hmac) {
         handles = key_handles_create(OPEN_HANDLES, DECIDED_HANDLES);
-        message_integrity_begin(handles);
     }
     if (!user_keys_begin(&ours.keys, &ours.look_up, handles)) {
         notice("no random bytes: turnserver cannot go on");
         _exit(1);
+    }
+    if (handles) {
+        begin_logins();
+        message_integrity_begin(handles, logins_checked);
     }
 }
 
@@ -300,6 +311,7 @@ static PGresult *answer(struct handle *h, const struct statement *s,
         return pass_on(h, as_it_is);
     }
     h->other.error[0] = '\0';
+    message_integrity_tries();
     if (s->kind == STATEMENT_USER_KEY) {
         return answer_user(st, s);
     }

@@ -112,18 +112,18 @@ static void count(const struct user_record *r, enum figures_tier tier,
     figures_look_up(outcome, tier, microseconds);
 }
 
-int look_up_user(struct look_up *lu, const struct user_name *u, int has_secret,
-                 uint8_t key[USER_KEY_LEN])
+enum user_state look_up_user(struct look_up *lu, const struct user_name *u,
+                             int has_secret, uint8_t key[USER_KEY_LEN])
 {
     int64_t begun_us = monotonic_us();
     struct user_record r;
     enum figures_tier tier = look_up(lu, u, begun_us / 1000, &r);
-    int valid = r.state == USER_VALID;
+    enum user_state state = r.state;
 
-    if (valid) {
+    if (state == USER_VALID) {
         memcpy(key, r.key, USER_KEY_LEN);
     }
     count(&r, tier, has_secret, monotonic_us() - begun_us);
     explicit_bzero(&r, sizeof(r));
-    return valid;
+    return state;
 }

@@ -20,11 +20,12 @@ void look_up_begin(struct look_up *lu, struct store *st,
                    const struct settings *s);
 
 /*
- * 1 and the key when the user exists. 0: there is no such user, or it is not
- * known and nobody can be asked; coturn answers 401 to both. has_secret: the
- * name gets in by a secret in any case, and is counted so in the figures.
+ * USER_VALID and the key when the user exists. USER_ABSENT: there is no such
+ * user; USER_UNKNOWN: it is not known and nobody can be asked; coturn answers
+ * 401 to both. has_secret: the name gets in by a secret in any case, and is
+ * counted so in the figures.
  */
-int look_up_user(struct look_up *lu, const struct user_name *u, int has_secret,
-                 uint8_t key[USER_KEY_LEN]);
+enum user_state look_up_user(struct look_up *lu, const struct user_name *u,
+                             int has_secret, uint8_t key[USER_KEY_LEN]);
 
 #endif

@@ -25,11 +25,20 @@ typedef uint8_t *hmac_function(const EVP_MD *, const void *, int,
                                const uint8_t *, size_t, uint8_t *, unsigned *);
 
 static struct key_handles *_Atomic handles;
+static message_integrity_checked *tell_checked; /* set before handles is */
 static hmac_function *_Atomic openssl_hmac;
+static _Thread_local int only_tries;
 
-void message_integrity_begin(struct key_handles *k)
+void message_integrity_begin(struct key_handles *k,
+                             message_integrity_checked *checked)
 {
+    tell_checked = checked;
     atomic_store(&handles, k);
+}
+
+void message_integrity_tries(void)
+{
+    only_tries = 1;
 }
 
 static hmac_function *openssl(void)
@@ -106,6 +115,25 @@ static void resolve(struct key_handles *k, key_handle_key key,
     explicit_bzero(keys, count * sizeof(keys[0]));
 }
 
+/*
+ * Was that a check? coturn signs answers only, and writes the signature into
+ * the message itself; what it compares with a request's lies elsewhere.
+ */
+static void tell(const void *key, const uint8_t *message, size_t len,
+                 const uint8_t *mac)
+{
+    const uint8_t *attribute;
+
+    if (!tell_checked || only_tries) {
+        return;
+    }
+    attribute = attribute_behind(message, len);
+    if (attribute && attribute != mac) {
+        tell_checked(key, message, len,
+                     CRYPTO_memcmp(mac, attribute, HMAC_SHA1_LEN) == 0);
+    }
+}
+
 static int hmac_of_key(struct key_handles *k, const void *from,
                        const uint8_t *message, size_t len, uint8_t *mac)
 {
@@ -131,6 +159,7 @@ EXPORT uint8_t *HMAC(const EVP_MD *md, const void *key, int key_len,
 
     if (k && key && key_len == KEY_HANDLE_LEN && data && mac &&
         md == EVP_sha1() && hmac_of_key(k, key, data, len, mac)) {
+        tell(key, data, len, mac);
         if (mac_len) {
             *mac_len = HMAC_SHA1_LEN;
         }

@@ -8,6 +8,7 @@
 #include "realm_secrets.h"
 #include "rest_user.h"
 
+#include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -20,7 +21,7 @@ int user_keys_begin(struct user_keys *k, struct look_up *lu,
 {
     k->look_up = lu;
     k->handles = handles;
-    return RAND_bytes(k->decoy, sizeof(k->decoy)) == 1;
+    return RAND_bytes((uint8_t *)k->decoys, sizeof(k->decoys)) == 1;
 }
 
 int user_keys_wants_secrets(const struct user_name *u, int64_t now_ms)
@@ -87,15 +88,33 @@ void user_keys_get(const struct user_keys *k, const struct user_name *u,
 {
     key_handle_key keys[KEY_HANDLE_KEYS];
     unsigned count = 0;
+    enum user_state state;
 
     if (secrets && user_keys_wants_secrets(u, now_ms)) {
         count = keys_of_secrets(u, secrets, now_ms, keys);
     }
-    count += (unsigned)look_up_user(k->look_up, u, count > 0, keys[count]);
+    state = look_up_user(k->look_up, u, count > 0, keys[count]);
+    count += state == USER_VALID;
     if (count > 0) {
         choose(k, u, (const key_handle_key *)keys, count, key);
     } else {
-        memcpy(key, k->decoy, KEY_HANDLE_LEN);
+        memcpy(key,
+               k->decoys[state == USER_UNKNOWN ? USER_KEYS_UNANSWERED
+                                               : USER_KEYS_NOBODY],
+               KEY_HANDLE_LEN);
     }
     explicit_bzero(keys, sizeof(keys));
+}
+
+enum user_keys_decoy user_keys_decoy(const struct user_keys *k,
+                                     const uint8_t key[KEY_HANDLE_LEN])
+{
+    enum user_keys_decoy which = USER_KEYS_DECOYS;
+
+    for (int i = 0; i < USER_KEYS_DECOYS; i++) {
+        if (CRYPTO_memcmp(key, k->decoys[i], KEY_HANDLE_LEN) == 0) {
+            which = (enum user_keys_decoy)i;
+        }
+    }
+    return which;
 }

@@ -12,10 +12,17 @@
 #include "look_up.h"
 #include "rows.h"
 
+/* Keys that nobody has, for names that nobody can log in with now. */
+enum user_keys_decoy {
+    USER_KEYS_NOBODY,     /* there is no such user now */
+    USER_KEYS_UNANSWERED, /* nobody could be asked */
+    USER_KEYS_DECOYS,     /* it is no decoy */
+};
+
 struct user_keys {
     struct look_up *look_up;
     struct key_handles *handles; /* NULL: coturn cannot be given any */
-    uint8_t decoy[KEY_HANDLE_LEN];
+    key_handle_key decoys[USER_KEYS_DECOYS];
 };
 
 /* 1, or 0 when there are no random bytes. handles may be NULL. */
@@ -27,7 +34,7 @@ int user_keys_wants_secrets(const struct user_name *u, int64_t now_ms);
 
 /*
  * The key, or a handle for several. Where nobody can log in with that name now,
- * a key that nobody has: coturn then refuses as it refuses a wrong password, in
+ * a decoy: coturn then refuses as it refuses a wrong password, in
  * the same time and with the same line in its log, so that nobody can find out
  * which users there are. secrets: the rows of LAST_KNOWN_SECRETS, or NULL: none
  * count.
@@ -35,5 +42,9 @@ int user_keys_wants_secrets(const struct user_name *u, int64_t now_ms);
 void user_keys_get(const struct user_keys *k, const struct user_name *u,
                    const struct rows *secrets, int64_t now_ms,
                    uint8_t key[KEY_HANDLE_LEN]);
+
+/* Which decoy is it? Takes as long for each, and for other keys. */
+enum user_keys_decoy user_keys_decoy(const struct user_keys *k,
+                                     const uint8_t key[KEY_HANDLE_LEN]);
 
 #endif

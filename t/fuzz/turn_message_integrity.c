@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!handles) {
         handles = key_handles_create(64, 64);
-        message_integrity_begin(handles);
+        message_integrity_begin(handles, NULL);
     }
     any_key(data, size);
     if (size >= 20) {

@@ -83,6 +83,50 @@ static void with_handles(void)
     no_handles();
 }
 
+static int rights, wrongs;
+static key_handle_key checked_with;
+
+static void count(const key_handle_key key, const uint8_t *m, size_t len,
+                  int right)
+{
+    ok(m && len == BODY, "a check is told of");
+    memcpy(checked_with, key, sizeof(checked_with));
+    rights += right;
+    wrongs += !right;
+}
+
+/* coturn signs a message in its place. */
+static void sign(const key_handle_key key)
+{
+    uint8_t *m = message(NULL);
+
+    hmac(key, 16, m, BODY, m + BODY + 4);
+    free(m);
+}
+
+static void checks(void)
+{
+    key_handle_key handle;
+    uint8_t mac[20];
+
+    message_integrity_begin(handles, count);
+    verifies(keys[0], keys[0]);
+    ok(rights == 1 && wrongs == 0, "a right one");
+    verifies(keys[0], keys[1]);
+    ok(rights == 1 && wrongs == 1, "a wrong one");
+    key_handles_make(handles, handle, keys, 2);
+    verifies(handle, keys[1]);
+    ok(rights == 2 && wrongs == 1, "one with a handle");
+    ok(memcmp(checked_with, handle, sizeof(handle)) == 0,
+       "is told with the handle");
+    sign(keys[0]);
+    hmac(keys[0], 16, (const uint8_t *)"what is no message", 18, mac);
+    ok(rights == 2 && wrongs == 1, "what coturn signs is no check");
+    message_integrity_tries();
+    verifies(keys[0], keys[1]);
+    ok(rights == 2 && wrongs == 1, "nor what it tries with many secrets");
+}
+
 /* Bytes behind a message are read only where its header says there are any. */
 static void odd_messages(void)
 {
@@ -118,10 +162,11 @@ int main(void)
     others();
     no_handles();
     handles = key_handles_create(64, 64);
-    message_integrity_begin(handles);
+    message_integrity_begin(handles, NULL);
     others();
     no_handles();
     with_handles();
     odd_messages();
+    checks();
     return done_testing();
 }
