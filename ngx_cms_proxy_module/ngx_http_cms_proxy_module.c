@@ -133,6 +133,19 @@ static ngx_command_t
       0,
       NULL },
 
+    /*
+     * random [two [METHOD]]: nginx's own, which once and for all remembers
+     * the weights at a worker's first request.  Addresses of a name then all
+     * weigh the same; the weights of SRV records do not count.
+     */
+
+    { ngx_string("random"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE12,
+      ngx_http_cms_proxy_random,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
     /* tls on|off: whether the leg to the web bridge is TLS; default on */
 
     { ngx_string("tls"),

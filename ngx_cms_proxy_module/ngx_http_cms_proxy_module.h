@@ -111,6 +111,7 @@ struct ngx_http_cms_proxy_srv_conf_s {
     unsigned                         keepalive_local:1;
     unsigned                         named:1;
     unsigned                         foreign:1;   /* not nginx's balancer */
+    unsigned                         random:1;    /* nginx's "random" */
 };
 
 
@@ -314,6 +315,8 @@ void ngx_http_cms_proxy_exit_health_process(ngx_cycle_t *cycle);
 /* ngx_http_cms_proxy_targets.c */
 
 char *ngx_http_cms_proxy_target(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_cms_proxy_random(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_cms_proxy_add_targets(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);

@@ -16,8 +16,10 @@ static void ngx_http_cms_proxy_update_target(
     ngx_http_cms_proxy_record_t *record, ngx_http_cms_proxy_target_t *target);
 static void ngx_http_cms_proxy_apply_list(ngx_http_cms_proxy_srv_conf_t *wb,
     ngx_http_upstream_rr_peers_t *peers, ngx_uint_t first);
-static void ngx_http_cms_proxy_apply_slot(ngx_http_upstream_rr_peer_t *peer,
+static ngx_int_t ngx_http_cms_proxy_weight(ngx_http_cms_proxy_srv_conf_t *wb,
     ngx_http_cms_proxy_slot_t *slot);
+static void ngx_http_cms_proxy_apply_slot(ngx_http_upstream_rr_peer_t *peer,
+    ngx_http_cms_proxy_slot_t *slot, ngx_int_t weight);
 static void ngx_http_cms_proxy_reset_peer(ngx_http_upstream_rr_peer_t *peer);
 static ngx_http_upstream_rr_peers_t *ngx_http_cms_proxy_peers_of(
     ngx_http_cms_proxy_srv_conf_t *wb, ngx_uint_t slot);
@@ -184,7 +186,8 @@ ngx_http_cms_proxy_apply_list(ngx_http_cms_proxy_srv_conf_t *wb,
     for (i = first; i < first + peers->number; i++) {
         peer = wb->peers[i];
 
-        ngx_http_cms_proxy_apply_slot(peer, &wb->record->slots[i]);
+        ngx_http_cms_proxy_apply_slot(peer, &wb->record->slots[i],
+                  ngx_http_cms_proxy_weight(wb, &wb->record->slots[i]));
 
         tries += !peer->down;
         total += peer->weight;
@@ -205,15 +208,35 @@ ngx_http_cms_proxy_apply_list(ngx_http_cms_proxy_srv_conf_t *wb,
 }
 
 
-static void
-ngx_http_cms_proxy_apply_slot(ngx_http_upstream_rr_peer_t *peer,
+/*
+ * Where "hash" and "ip_hash" look, an unused slot has no share; "random"
+ * knows the weights of its first request only, so these stay as they are.
+ */
+
+static ngx_int_t
+ngx_http_cms_proxy_weight(ngx_http_cms_proxy_srv_conf_t *wb,
     ngx_http_cms_proxy_slot_t *slot)
 {
-    ngx_int_t   weight;
-    ngx_uint_t  down;
+    ngx_http_upstream_server_t  *us;
 
-    weight = (slot->state == NGX_HTTP_CMS_PROXY_UNUSED)
-             ? 0 : ngx_max(slot->weight, 1);
+    if (wb->random) {
+        us = wb->upstream->servers->elts;
+        return us[slot->target].weight;
+    }
+
+    if (slot->state == NGX_HTTP_CMS_PROXY_UNUSED) {
+        return 0;
+    }
+
+    return ngx_max(slot->weight, 1);
+}
+
+
+static void
+ngx_http_cms_proxy_apply_slot(ngx_http_upstream_rr_peer_t *peer,
+    ngx_http_cms_proxy_slot_t *slot, ngx_int_t weight)
+{
+    ngx_uint_t  down;
 
     down = !ngx_http_cms_proxy_usable(slot) || slot->idle;
 

@@ -20,7 +20,7 @@
 
 #define NGX_HTTP_CMS_PROXY_QUERIES        64
 
-/* for each try; a worker that dies while it asks costs no more than the lease */
+/* for each try; what a worker that dies meanwhile costs is the lease */
 
 #define NGX_HTTP_CMS_PROXY_QUERY_TIMEOUT  2000
 #define NGX_HTTP_CMS_PROXY_RETRY_TIMEOUT  1000

@@ -49,6 +49,31 @@ ngx_http_cms_proxy_target(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* in any upstream block; ours only notes it */
+
+char *
+ngx_http_cms_proxy_random(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_cms_proxy_srv_conf_t *wb = conf;
+
+    ngx_module_t         *module;
+    ngx_command_t        *stock;
+    ngx_http_conf_ctx_t  *ctx;
+
+    stock = ngx_http_cms_proxy_stock_command(cf, "random", NGX_HTTP_UPS_CONF,
+                                             &module);
+    if (stock == NULL) {
+        return "is not in this nginx";
+    }
+
+    wb->random = 1;
+
+    ctx = cf->ctx;
+
+    return stock->set(cf, stock, ctx->srv_conf[module->ctx_index]);
+}
+
+
 /* the block is read: the placeholder goes, the targets come */
 
 char *
