@@ -26,8 +26,7 @@
 
 typedef struct {
     ngx_http_cms_proxy_slot_t       *slot;
-    ngx_sockaddr_t                   sockaddr;
-    socklen_t                        socklen;
+    ngx_uint_t                       epoch;
 } ngx_http_cms_proxy_websocket_t;
 
 
@@ -739,7 +738,6 @@ ngx_http_cms_proxy_balance_websocket(ngx_http_request_t *r,
     ngx_http_cms_proxy_balance_t *bp)
 {
     ngx_pool_cleanup_t              *cln;
-    ngx_peer_connection_t           *pc;
     ngx_http_cms_proxy_websocket_t  *ws;
 
     cln = ngx_pool_cleanup_add(r->pool,
@@ -748,12 +746,10 @@ ngx_http_cms_proxy_balance_websocket(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    pc = &r->upstream->peer;
     ws = cln->data;
 
     ws->slot = &bp->webbridge->record->slots[bp->current - 1];
-    ws->socklen = pc->socklen;
-    ngx_memcpy(&ws->sockaddr, pc->sockaddr, pc->socklen);
+    ws->epoch = ws->slot->epoch;
 
     ngx_http_cms_proxy_count_websocket(ws->slot, 1);
 
@@ -770,9 +766,7 @@ ngx_http_cms_proxy_websocket_cleanup(void *data)
 
     /* the slot may hold another address by now, with counters of its own */
 
-    if (ws->slot->socklen == ws->socklen
-        && ngx_memcmp(&ws->slot->sockaddr, &ws->sockaddr, ws->socklen) == 0)
-    {
+    if (ws->slot->epoch == ws->epoch) {
         ngx_http_cms_proxy_count_websocket(ws->slot, -1);
     }
 }

@@ -941,6 +941,11 @@ ngx_http_cms_proxy_fill_slot(ngx_http_cms_proxy_slot_t *slot,
     slot->requests = 0;
     slot->failures = 0;
 
+    /* those of the address before end on their own, and uncounted */
+
+    slot->epoch++;
+    ngx_memzero(slot->websockets, sizeof(slot->websockets));
+
     ngx_http_cms_proxy_probe_soon(slot);
 
     return 1;

@@ -111,6 +111,7 @@ typedef struct {
     /* live ones, by worker, so that a killed worker's are dropped */
 
     uint32_t                         websockets[NGX_HTTP_CMS_PROXY_SEATS];
+    ngx_uint_t                       epoch;     /* whose they are */
 } ngx_http_cms_proxy_slot_t;
 
 

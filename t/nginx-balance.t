@@ -1,10 +1,12 @@
 use strict;
 use warnings;
 use Edge::Netns;
+use Edge::Dns;
 use Edge::HttpClient;
 use Edge::Nginx;
-use Edge::Process qw(wait_tcp);
+use Edge::Process qw(wait_tcp wait_until);
 use Edge::RecordingApp qw(script answer);
+use JSON::PP;
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -16,6 +18,8 @@ my %at = (one => '127.0.0.2:9080', two => '127.0.0.3:9080');
 my %app = map {
     $_ => Edge::RecordingApp->start(name => $_, listen => $at{$_})
 } sort keys %at;
+
+my $dns = Edge::Dns->start('moves.octavio.test' => {A => ['127.0.0.2']});
 
 sub webbridge {
     my ($name, @lines) = @_;
@@ -34,19 +38,23 @@ my $http = join '', webbridge(two => @both),
     webbridge(full => "target $at{one} max_conns=1;",
         "target $at{two} max_conns=1;"),
     webbridge(dead => 'target 127.0.0.4:9;', 'target 127.0.0.5:9;'),
-    webbridge(alone => "target $at{one};");
+    webbridge(alone => "target $at{one};"),
+    webbridge(moves => 'target moves.octavio.test:9080;');
 my $locations = join '', map { <<"CONF" } qw(two least hash random weighted
     location /$_/ { cms_proxy $_; proxy_read_timeout 4s; }
 CONF
-    spare full dead alone);
+    spare full dead alone moves);
 
 my $edge = Edge::Nginx->start(
     log_format => '$request_method $uri $status $upstream_addr',
     http => <<"CONF");
+resolver 127.0.0.1;
 $http
 server {
     listen 127.0.0.1:80;
 $locations
+    location = /status { cms_status; }
+    server_name localhost;
     location /patient/ { cms_proxy two; }
     location /stay/ { cms_proxy two; proxy_next_upstream off; }
     location /sorry/ {
@@ -161,6 +169,47 @@ is(count(200, 3, 'GET', '/alone/'), 3, 'a single target serves');
 
 is(count(200, 40, 'GET', '/full/'), 40,
     'connections are counted down as they are counted up');
+
+# Live WebSockets of the address that this name has now.
+sub live {
+    my ($webbridge) = grep { $_->{name} eq 'moves' }
+        @{decode_json(ask_status()->body)->{webbridges}};
+    return map { "$_->{address} $_->{websockets}" }
+        map { @{$_->{addresses}} } @{$webbridge->{targets}};
+}
+
+sub ask_status {
+    return Edge::HttpClient->new(to => '127.0.0.1:80')
+        ->get('/status?format=json', Host => 'localhost');
+}
+
+sub websockets {
+    return map {
+        my $ws = Edge::HttpClient->new(to => '127.0.0.1:80');
+        $ws->upgrade('/moves/', Host => $guest, script({ websocket => 1 }));
+        $ws;
+    } 1 .. 3;
+}
+
+sub live_is {
+    my ($want, $what) = @_;
+    my $is;
+    wait_until(sub { ($is) = live(); ($is // '') eq $want }, 20);
+    is($is, $want, $what);
+}
+
+my @ws = websockets();
+live_is("$at{one} 3", 'live WebSockets are counted with their target');
+$dns->set('moves.octavio.test' => {A => ['127.0.0.3']});
+live_is("$at{two} 0", '... not with another that takes its place');
+push @ws, websockets();
+live_is("$at{two} 3", '... which has its own');
+$_->close for splice @ws, 0, 3;
+$_->close for splice @ws, 0, 1;
+live_is("$at{two} 2", '... until they end');
+$dns->set('moves.octavio.test' => {A => ['127.0.0.2']});
+live_is("$at{one} 0", '... and the first, back again, begins anew');
+$_->close for @ws;
 
 unlike($edge->error_log, qr/\[(?:alert|emerg)\]|signal/, 'no alerts');
 
