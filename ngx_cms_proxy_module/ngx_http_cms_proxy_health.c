@@ -36,7 +36,7 @@ static ngx_int_t ngx_http_cms_proxy_health_text(ngx_conf_t *cf,
     ngx_http_cms_proxy_health_t *health, ngx_str_t *value);
 static ngx_int_t ngx_http_cms_proxy_health_request(ngx_conf_t *cf,
     ngx_http_cms_proxy_health_t *health);
-static void ngx_http_cms_proxy_health_cleanup(void *data);
+static void ngx_http_cms_proxy_health_stop(void);
 
 static void ngx_http_cms_proxy_health_timer(ngx_event_t *ev);
 static void ngx_http_cms_proxy_health_look(ngx_event_t *ev);
@@ -278,7 +278,6 @@ ngx_http_cms_proxy_init_health(ngx_conf_t *cf,
     ngx_http_cms_proxy_route_t *route)
 {
     u_char                         *p, *last;
-    ngx_pool_cleanup_t             *cln;
     ngx_http_upstream_conf_t       *conf;
     ngx_http_cms_proxy_health_t    *health;
     ngx_http_cms_proxy_srv_conf_t  *wb;
@@ -289,14 +288,6 @@ ngx_http_cms_proxy_init_health(ngx_conf_t *cf,
     if (health->conf || health->on == 0) {
         return NGX_OK;
     }
-
-    cln = ngx_pool_cleanup_add(cf->pool, 0);
-    if (cln == NULL) {
-        return NGX_ERROR;
-    }
-
-    cln->handler = ngx_http_cms_proxy_health_cleanup;
-    cln->data = health;
 
     /* begins with that in all versions of nginx */
 
@@ -367,20 +358,6 @@ ngx_http_cms_proxy_health_request(ngx_conf_t *cf,
 }
 
 
-/* where one process does all, an old configuration goes while it runs */
-
-static void
-ngx_http_cms_proxy_health_cleanup(void *data)
-{
-    ngx_http_cms_proxy_health_t *health = data;
-
-    if (health->timer.timer_set) {
-        ngx_del_timer(&health->timer);
-        ngx_http_cms_proxy_drop_probes(health);
-    }
-}
-
-
 /* ---- what is due ---- */
 
 
@@ -398,6 +375,8 @@ ngx_http_cms_proxy_init_health_module(ngx_cycle_t *cycle)
     ngx_http_cms_proxy_record_t      *record;
     ngx_http_cms_proxy_srv_conf_t   **wbp;
     ngx_http_cms_proxy_main_conf_t   *mcf;
+
+    ngx_http_cms_proxy_health_stop();
 
     mcf = ngx_http_cycle_get_module_main_conf(cycle,
                                               ngx_http_cms_proxy_module);
@@ -439,6 +418,43 @@ ngx_http_cms_proxy_init_health_module(ngx_cycle_t *cycle)
     }
 
     ngx_http_cms_proxy_unlock();
+}
+
+
+/*
+ * With "master_process off" a reload takes the old configuration, and its
+ * zones, from under what runs with it; nginx itself then accepts no more
+ * connections, and no probes are sent either.
+ */
+
+static void
+ngx_http_cms_proxy_health_stop(void)
+{
+    ngx_uint_t                        i;
+    ngx_http_cms_proxy_srv_conf_t   **wbp;
+    ngx_http_cms_proxy_main_conf_t   *old;
+
+    old = ngx_http_cms_proxy_look.data;
+
+    if (old == NULL) {
+        return;
+    }
+
+    ngx_http_cms_proxy_drop_probes();
+
+    wbp = old->webbridges.elts;
+
+    for (i = 0; i < old->webbridges.nelts; i++) {
+        if (wbp[i]->health->timer.timer_set) {
+            ngx_del_timer(&wbp[i]->health->timer);
+        }
+    }
+
+    if (ngx_http_cms_proxy_look.timer_set) {
+        ngx_del_timer(&ngx_http_cms_proxy_look);
+    }
+
+    ngx_memzero(&ngx_http_cms_proxy_look, sizeof(ngx_event_t));
 }
 
 
@@ -508,7 +524,7 @@ ngx_http_cms_proxy_init_health_process(ngx_cycle_t *cycle)
 void
 ngx_http_cms_proxy_exit_health_process(ngx_cycle_t *cycle)
 {
-    ngx_http_cms_proxy_drop_probes(NULL);
+    ngx_http_cms_proxy_drop_probes();
 }
 
 

@@ -82,15 +82,14 @@ typedef struct {
 
 /*
  * ngx_http_cms_proxy_health_probe.c.  A worker has at most an eighth of its
- * connections for probes.  Those that are dropped, of one web bridge or (NULL)
- * all, have no verdict.
+ * connections for probes.  Those that are dropped have no verdict.
  */
 
 void ngx_http_cms_proxy_init_probes(ngx_cycle_t *cycle);
 ngx_uint_t ngx_http_cms_proxy_room_for_probe(void);
 void ngx_http_cms_proxy_probe(ngx_http_cms_proxy_health_t *health,
     ngx_http_cms_proxy_slot_t *slot);
-void ngx_http_cms_proxy_drop_probes(ngx_http_cms_proxy_health_t *health);
+void ngx_http_cms_proxy_drop_probes(void);
 
 void ngx_http_cms_proxy_say(ngx_http_cms_proxy_reason_t *reason,
     ngx_uint_t cause, const char *fmt, ...);

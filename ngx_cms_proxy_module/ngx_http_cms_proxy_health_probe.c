@@ -81,25 +81,18 @@ ngx_http_cms_proxy_room_for_probe(void)
 
 
 void
-ngx_http_cms_proxy_drop_probes(ngx_http_cms_proxy_health_t *health)
+ngx_http_cms_proxy_drop_probes(void)
 {
-    ngx_queue_t                 *q, *next;
-    ngx_http_cms_proxy_probe_t  *probe;
+    ngx_queue_t  *q;
 
     if (ngx_http_cms_proxy_probes.next == NULL) {
         return;
     }
 
-    for (q = ngx_queue_head(&ngx_http_cms_proxy_probes);
-         q != ngx_queue_sentinel(&ngx_http_cms_proxy_probes);
-         q = next)
-    {
-        next = ngx_queue_next(q);
-        probe = ngx_queue_data(q, ngx_http_cms_proxy_probe_t, queue);
-
-        if (health == NULL || probe->health == health) {
-            ngx_http_cms_proxy_probe_drop(probe);
-        }
+    while (!ngx_queue_empty(&ngx_http_cms_proxy_probes)) {
+        q = ngx_queue_head(&ngx_http_cms_proxy_probes);
+        ngx_http_cms_proxy_probe_drop(
+            ngx_queue_data(q, ngx_http_cms_proxy_probe_t, queue));
     }
 }
 
