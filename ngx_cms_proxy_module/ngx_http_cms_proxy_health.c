@@ -320,7 +320,7 @@ ngx_http_cms_proxy_init_health(ngx_conf_t *cf,
         last = p + health->tls_name.len;
 
         p = ngx_strlchr(p, last, ':');
-        if (p) {
+        if (p && *health->tls_name.data != '[') {
             health->tls_name.len = p - health->tls_name.data;
         }
     }
@@ -473,6 +473,10 @@ ngx_http_cms_proxy_init_health_process(ngx_cycle_t *cycle)
                                               ngx_http_cms_proxy_module);
 
     ngx_http_cms_proxy_init_probes(cycle);
+
+    /* the master's clock is that of before it read the configuration */
+
+    ngx_time_update();
 
     ngx_memzero(&ngx_http_cms_proxy_look, sizeof(ngx_event_t));
     ngx_http_cms_proxy_look.handler = ngx_http_cms_proxy_health_look;

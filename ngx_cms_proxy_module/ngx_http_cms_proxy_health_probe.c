@@ -527,6 +527,22 @@ ngx_http_cms_proxy_probe_errno(ngx_http_cms_proxy_reason_t *reason,
                                when ? when : "without an answer");
         return;
 
+    case NGX_EACCES:
+    case NGX_EPERM:
+        ngx_http_cms_proxy_say(reason, NGX_HTTP_CMS_PROXY_UNREACHABLE,
+                               "cannot connect: this host does not permit it "
+                               "(%s)", strerror(err));
+        return;
+
+    /* too little of something here says nothing of the target */
+
+    case EADDRNOTAVAIL:
+    case ENOBUFS:
+    case NGX_ENOMEM:
+        ngx_http_cms_proxy_say(reason, NGX_HTTP_CMS_PROXY_NO_CAUSE,
+                               "cannot connect from here: %s", strerror(err));
+        return;
+
     case NGX_ETIMEDOUT:
         ngx_http_cms_proxy_say(reason, NGX_HTTP_CMS_PROXY_TIMED_OUT,
                                "no answer");
