@@ -107,7 +107,8 @@ static ngx_command_t
      * the web bridge is; the port is 443, or 80 with "tls off".  A host's A
      * and AAAA (8 addresses at most) and the SRV records (RFC 2782; NAME is
      * _SERVICE._PROTOCOL.HOST, 16 addresses) are followed by TTL; the last
-     * good answer stays.  Several lines hold together.  Default:
+     * good answer stays.  Several lines hold together; "hash KEY consistent"
+     * takes all addresses of a line for one server.  Default:
      * srv:_cms-web._tls.GUEST_URI of the first guest URI or, where DNS has
      * no such name, the guest URI's own A and AAAA.
      */

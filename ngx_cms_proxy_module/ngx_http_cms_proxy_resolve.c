@@ -33,6 +33,10 @@
 
 #define NGX_HTTP_CMS_PROXY_TTL_MAX        86400
 
+/* behind the end of a TTL; the promise is TTL + 1 s */
+
+#define NGX_HTTP_CMS_PROXY_JITTER         800
+
 /* addresses of one answer that are looked at */
 
 #define NGX_HTTP_CMS_PROXY_ANSWERS        64
@@ -75,6 +79,9 @@ static ngx_uint_t ngx_http_cms_proxy_names(
     ngx_http_cms_proxy_main_conf_t *mcf, ngx_http_cms_proxy_follow_t *follow);
 static void ngx_http_cms_proxy_resolve_tick(ngx_event_t *ev);
 static void ngx_http_cms_proxy_ask(ngx_http_cms_proxy_follow_t *follow);
+static void ngx_http_cms_proxy_forget(ngx_http_cms_proxy_follow_t *follow);
+static void ngx_http_cms_proxy_forget_name(ngx_rbtree_t *tree,
+    ngx_str_t *name);
 static void ngx_http_cms_proxy_query(ngx_http_cms_proxy_follow_t *follow);
 static void ngx_http_cms_proxy_resolved(ngx_resolver_ctx_t *ctx);
 static ngx_uint_t ngx_http_cms_proxy_ask_hosts(
@@ -484,7 +491,92 @@ ngx_http_cms_proxy_ask(ngx_http_cms_proxy_follow_t *follow)
 
     follow->service = follow->line->service;
 
+    ngx_http_cms_proxy_forget(follow);
     ngx_http_cms_proxy_query(follow);
+}
+
+
+/*
+ * The resolver, which nobody else uses, keeps an answer for the rest of the
+ * second in which it expires.  That is for too long: up to 1 s of a TTL of 1 s.
+ */
+
+static void
+ngx_http_cms_proxy_forget(ngx_http_cms_proxy_follow_t *follow)
+{
+    u_char                      name[512];
+    ngx_str_t                   n;
+    ngx_uint_t                  i;
+    ngx_resolver_t             *r;
+    ngx_http_cms_proxy_line_t  *line;
+    ngx_http_cms_proxy_slot_t  *slot;
+
+    r = follow->wb->resolver;
+    line = follow->line;
+
+    ngx_http_cms_proxy_forget_name(&r->name_rbtree, &line->host);
+
+    if (line->service.len == 0) {
+        return;
+    }
+
+    n.data = name;
+    n.len = ngx_snprintf(name, sizeof(name), "%V.%V", &line->service,
+                         &line->host)
+            - name;
+
+    ngx_http_cms_proxy_forget_name(&r->srv_rbtree, &n);
+
+    slot = &follow->wb->record->slots[follow->target->first];
+
+    for (i = 0; i < follow->target->nslots; i++) {
+        n.data = slot[i].host;
+        n.len = slot[i].host_len;
+
+        ngx_http_cms_proxy_forget_name(&r->name_rbtree, &n);
+    }
+}
+
+
+static void
+ngx_http_cms_proxy_forget_name(ngx_rbtree_t *tree, ngx_str_t *name)
+{
+    u_char                low[512];
+    uint32_t              hash;
+    ngx_int_t             rc;
+    ngx_rbtree_node_t    *node;
+    ngx_resolver_node_t  *rn;
+
+    if (name->len == 0 || name->len > sizeof(low)) {
+        return;
+    }
+
+    ngx_strlow(low, name->data, name->len);
+    hash = ngx_crc32_short(low, name->len);
+
+    node = tree->root;
+
+    while (node != tree->sentinel) {
+
+        if (hash != node->key) {
+            node = (hash < node->key) ? node->left : node->right;
+            continue;
+        }
+
+        rn = (ngx_resolver_node_t *) node;
+
+        rc = ngx_memn2cmp(low, rn->name, name->len, rn->nlen);
+
+        if (rc == 0) {
+            if (rn->valid <= ngx_time()) {
+                rn->valid = 0;
+            }
+
+            return;
+        }
+
+        node = (rc < 0) ? node->left : node->right;
+    }
 }
 
 
@@ -776,15 +868,21 @@ ngx_http_cms_proxy_take_answers(ngx_http_cms_proxy_follow_t *follow,
     record = follow->wb->record;
     target = follow->target;
 
-    /* nginx keeps an answer until the second "valid" is over */
-
     tp = ngx_timeofday();
     now = tp->sec;
 
-    wait = (ngx_min(valid - now, NGX_HTTP_CMS_PROXY_TTL_MAX) + 1) * 1000
-           - tp->msec + 1;
+    /* names that were asked for at once are not for ever */
 
-    if (wait < 1 || follow->again) {
+    wait = ngx_min(valid - now, NGX_HTTP_CMS_PROXY_TTL_MAX) * 1000
+           + ngx_random() % NGX_HTTP_CMS_PROXY_JITTER;
+
+    /* of a cache; it asks itself when the second is over */
+
+    if (valid <= now) {
+        wait = 1001 - tp->msec;
+    }
+
+    if (follow->again) {
         wait = NGX_HTTP_CMS_PROXY_PAUSE;
     }
 
@@ -1013,7 +1111,8 @@ ngx_http_cms_proxy_resolve_failed(ngx_http_cms_proxy_follow_t *follow,
 
     /* a try that timed out was the pause */
 
-    pause = (state == NGX_RESOLVE_TIMEDOUT) ? 50 : NGX_HTTP_CMS_PROXY_PAUSE;
+    pause = (state == NGX_RESOLVE_TIMEDOUT) ? 0 : NGX_HTTP_CMS_PROXY_PAUSE;
+    pause += ngx_random() % 200;
 
     ngx_http_cms_proxy_lock();
 

@@ -880,7 +880,10 @@ ngx_http_cms_proxy_count_websocket(ngx_http_cms_proxy_slot_t *slot,
 {
     if (ngx_http_cms_proxy_seat != -1) {
         slot->websockets[ngx_http_cms_proxy_seat] += n;
+        return;
     }
+
+    (void) ngx_atomic_fetch_add(&slot->unseated, n);
 }
 
 
@@ -889,7 +892,7 @@ ngx_http_cms_proxy_websockets(ngx_http_cms_proxy_slot_t *slot)
 {
     ngx_uint_t  i, n;
 
-    n = 0;
+    n = slot->unseated;
 
     for (i = 0; i < NGX_HTTP_CMS_PROXY_SEATS; i++) {
         n += slot->websockets[i];

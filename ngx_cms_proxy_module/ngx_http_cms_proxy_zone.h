@@ -29,7 +29,10 @@
 #define NGX_HTTP_CMS_PROXY_SRV_SLOTS    16
 
 
-/* workers, those of earlier cycles included, whose WebSockets are counted */
+/*
+ * Workers, those of earlier cycles included, that have a count of WebSockets
+ * of their own; others share one, from which nobody takes a killed worker's.
+ */
 
 #define NGX_HTTP_CMS_PROXY_SEATS        64
 
@@ -111,6 +114,7 @@ typedef struct {
     /* live ones, by worker, so that a killed worker's are dropped */
 
     uint32_t                         websockets[NGX_HTTP_CMS_PROXY_SEATS];
+    ngx_atomic_t                     unseated;  /* of workers without seat */
     ngx_uint_t                       epoch;     /* whose they are */
 } ngx_http_cms_proxy_slot_t;
 
