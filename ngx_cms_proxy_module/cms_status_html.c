@@ -479,6 +479,25 @@ turn_cache(const json_t *turn, cms_text_t *to)
 }
 
 static void
+turn_logins(const json_t *turn, cms_text_t *to)
+{
+    const json_t *recent =
+        json_object_get(json_object_get(turn, "logins"), "recent");
+
+    if (!recent) {
+        return;
+    }
+    turn_row(to, "Logins");
+    cms_text_print(to,
+                   "%.0f right, %.0f wrong password, %.0f unknown name <span "
+                   "class=\"soft\">(last %.0f s)</span></dd>",
+                   cms_status_number(recent, "right"),
+                   cms_status_number(recent, "wrong_password"),
+                   cms_status_number(recent, "unknown_name"),
+                   cms_status_number(recent, "seconds"));
+}
+
+static void
 turn(const json_t *status, double now, cms_text_t *to)
 {
     const json_t *t = json_object_get(status, "turn");
@@ -514,6 +533,7 @@ turn(const json_t *status, double now, cms_text_t *to)
     turn_state(t, "stores", "cli", "coturn&#39;s CLI", to);
     turn_state(t, "feed", "state", "Change feed", to);
     turn_cache(t, to);
+    turn_logins(t, to);
     add(to, "</dl></section>");
 }
 

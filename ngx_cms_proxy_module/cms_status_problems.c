@@ -201,6 +201,34 @@ static const turn_problem_t turn_problems[] = {
      "refused late"},
 };
 
+/*
+ * Wrong passwords are of users that exist: somebody should know. Unknown names
+ * are tried by strangers all the time, and tell something only where nobody
+ * logs in rightly.
+ */
+static void
+logins(json_t *problems, const json_t *t)
+{
+    const json_t *recent =
+        json_object_get(json_object_get(t, "logins"), "recent");
+    double wrong = cms_status_number(recent, "wrong_password");
+    double unknown = cms_status_number(recent, "unknown_name");
+    double seconds = cms_status_number(recent, "seconds");
+
+    if (wrong > 0) {
+        add(problems, "warning",
+            "TURN: %.0f login%s with a wrong password in the last %.0f s; "
+            "coturn's log names the user",
+            wrong, wrong > 1 ? "s" : "", seconds);
+    }
+    if (unknown > 0 && cms_status_number(recent, "right") == 0) {
+        add(problems, "warning",
+            "TURN: %.0f login%s with an unknown name and none that is right in "
+            "the last %.0f s; coturn's log names the user",
+            unknown, unknown > 1 ? "s" : "", seconds);
+    }
+}
+
 static void
 turn(json_t *problems, const json_t *t)
 {
@@ -227,6 +255,7 @@ turn(json_t *problems, const json_t *t)
             add(problems, "warning", "%s", p->text);
         }
     }
+    logins(problems, t);
 }
 
 void

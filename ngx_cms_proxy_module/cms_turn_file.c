@@ -28,22 +28,40 @@ static const char *const kind_names[] = {
 };
 
 typedef struct {
-    const char *group; /* the object that it is in; "" is the file itself */
+    const char *group; /* the object that it is in, "a.b" is b in a; "" is the
+                          file itself */
     const char *name;
     kind_t kind;
     int required;
 } member_t;
 
 static const member_t members[] = {
-    {"", "started", NUMBER, 1},         {"", "updated", NUMBER, 1},
-    {"", "version", WORD, 0},           {"", "pid", NUMBER, 0},
-    {"clients", "tcp", NUMBER, 0},      {"clients", "udp", NUMBER, 0},
-    {"relays", "tcp", NUMBER, 0},       {"relays", "udp", NUMBER, 0},
-    {"stores", "postgresql", WORD, 0},  {"stores", "redis", WORD, 0},
-    {"stores", "cli", WORD, 0},         {"cache", "users", NUMBER, 0},
-    {"cache", "absent", NUMBER, 0},     {"cache", "bytes", NUMBER, 0},
-    {"cache", "complete", BOOLEAN, 0},  {"feed", "state", WORD, 0},
+    {"", "started", NUMBER, 1},
+    {"", "updated", NUMBER, 1},
+    {"", "version", WORD, 0},
+    {"", "pid", NUMBER, 0},
+    {"clients", "tcp", NUMBER, 0},
+    {"clients", "udp", NUMBER, 0},
+    {"relays", "tcp", NUMBER, 0},
+    {"relays", "udp", NUMBER, 0},
+    {"stores", "postgresql", WORD, 0},
+    {"stores", "redis", WORD, 0},
+    {"stores", "cli", WORD, 0},
+    {"cache", "users", NUMBER, 0},
+    {"cache", "absent", NUMBER, 0},
+    {"cache", "bytes", NUMBER, 0},
+    {"cache", "complete", BOOLEAN, 0},
+    {"feed", "state", WORD, 0},
     {"feed", "lag", NUMBER_OR_NULL, 0},
+    {"logins", "right", NUMBER, 0},
+    {"logins", "wrong_password", NUMBER, 0},
+    {"logins", "unknown_name", NUMBER, 0},
+    {"logins", "unanswered", NUMBER, 0},
+    {"logins.recent", "seconds", NUMBER, 0},
+    {"logins.recent", "right", NUMBER, 0},
+    {"logins.recent", "wrong_password", NUMBER, 0},
+    {"logins.recent", "unknown_name", NUMBER, 0},
+    {"logins.recent", "unanswered", NUMBER, 0},
 };
 #define MEMBERS (sizeof(members) / sizeof(members[0]))
 
@@ -88,33 +106,38 @@ damaged(char *error, const char *group, const char *name, kind_t kind)
     return -1;
 }
 
-/* The object of this name in "in", or a new one; "in" itself for "". */
+/*
+ * The object of this group in "in": NULL where it is not there, or, with make,
+ * a new one.
+ */
 static json_t *
-group_of(json_t *in, const char *group)
+group_of(json_t *in, const char *group, int make)
 {
-    json_t *found;
+    while (in && *group) {
+        size_t n = strcspn(group, ".");
+        char name[WORD_MAX];
+        json_t *found;
 
-    if (!*group) {
-        return in;
+        snprintf(name, sizeof(name), "%.*s", (int)n, group);
+        found = json_object_get(in, name);
+        if (!found && make) {
+            found = json_object();
+            json_object_set_new(in, name, found);
+        }
+        in = found;
+        group += n + (group[n] == '.');
     }
-    found = json_object_get(in, group);
-    if (!found) {
-        found = json_object();
-        json_object_set_new(in, group, found);
-    }
-    return found;
+    return in;
 }
 
 static int
-copy_members(json_t *to, const json_t *from, char *error)
+copy_members(json_t *to, json_t *from, char *error)
 {
     size_t i;
 
     for (i = 0; i < MEMBERS; i++) {
         const member_t *m = &members[i];
-        const json_t *group =
-            *m->group ? json_object_get(from, m->group) : from;
-        json_t *value = json_object_get(group, m->name);
+        json_t *value = json_object_get(group_of(from, m->group, 0), m->name);
 
         if (!value && !m->required) {
             continue;
@@ -122,7 +145,7 @@ copy_members(json_t *to, const json_t *from, char *error)
         if (!value || !is_kind(value, m->kind)) {
             return damaged(error, m->group, m->name, m->kind);
         }
-        json_object_set(group_of(to, m->group), m->name, value);
+        json_object_set(group_of(to, m->group, 1), m->name, value);
     }
     return 0;
 }

@@ -66,6 +66,14 @@ static const char *const told[][2] = {
      "it\nwarning: certificate f of g expires in 3 days\n"},
     {"{'turn':{'state':'running','stores':{'redis':'away'}}}",
      "warning: TURN: Redis is away; users are looked up in PostgreSQL alone\n"},
+    {"{'turn':{'state':'running','logins':{'recent':{'seconds':60,'right':1,"
+     "'wrong_password':12,'unknown_name':3}}}}",
+     "warning: TURN: 12 logins with a wrong password in the last 60 s; "
+     "coturn's log names the user\n"},
+    {"{'turn':{'state':'running','logins':{'recent':{'seconds':60,'right':0,"
+     "'wrong_password':0,'unknown_name':3}}}}",
+     "warning: TURN: 3 logins with an unknown name and none that is right in "
+     "the last 60 s; coturn's log names the user\n"},
     {"{'turn':{'state':'stopped','updated':1795384049}}",
      "error: TURN: turnserver is not running since 2026-11-22 21:47:29 UTC\n"},
     {"{'turn':{'state':'unknown','file':'f','error':'is damaged'}}",

@@ -81,6 +81,21 @@ test_taken(void)
 }
 
 static void
+test_groups(void)
+{
+    is_taken("{" TIMES ", \"logins\": {\"right\": 3, \"recent\":"
+             " {\"seconds\": 60, \"right\": 2}}}",
+             "{\"counters\":{},\"listening\":[],\"logins\":{\"recent\":"
+             "{\"right\":2,\"seconds\":60},\"right\":3},"
+             "\"started\":1795380000,\"state\":\"running\","
+             "\"updated\":1795384040}",
+             "a group in a group");
+    is_damaged("{" TIMES ", \"logins\": {\"recent\": {\"right\": []}}}",
+               "is damaged: \"logins.recent.right\" should be a number",
+               "a list in a group in a group");
+}
+
+static void
 test_damaged(void)
 {
     is_damaged("", "is damaged: no JSON object (line 1)", "empty");
@@ -143,6 +158,7 @@ main(void)
 {
     test_taken();
     test_damaged();
+    test_groups();
     test_bounds();
     return done_testing();
 }

@@ -11,6 +11,7 @@ use strict;
 use warnings;
 use Carp;
 use Edge::Netns;
+use Edge::Process qw(wait_until);
 use Edge::Site;
 use Edge::Topology;
 use File::Path qw(make_path);
@@ -41,6 +42,8 @@ my @story = (
         \&guest_links],
     ["... over TCP alone, both relayed at $at{nat}, video both ways",
         sub { $_[0]->both_relayed('tcp') }],
+    ['The status page, inside: the web bridge is Active, nothing is wrong',
+        \&status_page],
     ['A media peer inside, in the Call Bridge\'s place, joins',
         \&call_bridge],
     ["... which gets a relay from the edge's inner address, at $at{nat}",
@@ -156,6 +159,21 @@ sub guest_links {
     $self->{bob}->fill('Your name' => 'Bob');
     $self->{bob}->click('Join call');
     $self->both_connected;
+}
+
+# ---- the edge's status ----
+
+sub status_page {
+    my ($self) = @_;
+    my $site = $self->{site};
+    my $admin = $self->{admin} = $site->{browsers}->person('admin',
+        prefix => [$site->in('inside')], size => [1180, 930]);
+    wait_until(sub {
+        $admin->open("http://$at{lan1}:8445/");
+        return $admin->sees('No problem found.') && $admin->sees('Active');
+    }, 30) or croak 'the status page says: ' . $admin->text;
+    $self->picture('admin', 'status');
+    $admin->close;
 }
 
 # ---- in the Call Bridge's place ----
