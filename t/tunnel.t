@@ -300,6 +300,7 @@ cms_webbridge cmsweb {
     guest_uri $guest;
     internal_uri cmsweb.cms.octavio.local;
     target unix:$socket;
+    health_check interval=1s timeout=1s;
     trusted_certificate @{[Edge::Certs::ca('inside')]};
 }
 server {
