@@ -131,3 +131,67 @@ cms_slots_place(const cms_slots_address_t *held, size_t nslots,
     assign(held, nslots, answers, n, chosen, nchosen);
     return left;
 }
+
+static unsigned
+divisor(unsigned a, unsigned b)
+{
+    unsigned rest;
+
+    while (b) {
+        rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+static unsigned
+scaled(unsigned weight, unsigned common, unsigned most)
+{
+    weight /= common;
+    most /= common;
+    if (most > CMS_SLOTS_WEIGHT_MAX) {
+        weight = (unsigned)(((unsigned long long)weight * CMS_SLOTS_WEIGHT_MAX
+                             + most / 2)
+                            / most);
+    }
+    return weight ? weight : 1;
+}
+
+/* those of one priority, from the first of them on */
+static void
+scale_priority(cms_slots_address_t *answers, size_t n, size_t first)
+{
+    unsigned priority, common, most;
+    size_t i;
+
+    priority = answers[first].priority;
+    common = 0;
+    most = 0;
+    for (i = first; i < n; i++) {
+        if (answers[i].priority == priority) {
+            common = divisor(answers[i].weight, common);
+            most = answers[i].weight > most ? answers[i].weight : most;
+        }
+    }
+    for (i = first; i < n; i++) {
+        if (answers[i].priority == priority) {
+            answers[i].weight = scaled(answers[i].weight,
+                                       common ? common : 1, most);
+        }
+    }
+}
+
+void
+cms_slots_scale(cms_slots_address_t *answers, size_t n)
+{
+    size_t i, k;
+
+    for (i = 0; i < n; i++) {
+        for (k = 0; k < i && answers[k].priority != answers[i].priority; k++) {
+        }
+        if (k == i) {
+            scale_priority(answers, n, i);
+        }
+    }
+}

@@ -20,6 +20,7 @@ typedef struct {
     const unsigned char *p;
     size_t len;
     unsigned priority; /* of an answer: RFC 2782, the lowest is the best */
+    unsigned weight;   /* of an answer: its share among its priority */
     size_t slot;       /* of an answer: set by cms_slots_place() */
 } cms_slots_address_t;
 
@@ -35,5 +36,16 @@ typedef struct {
  */
 size_t cms_slots_place(const cms_slots_address_t *held, size_t nslots,
                        cms_slots_address_t *answers, size_t n);
+
+/* what the largest weight is at most, once scaled */
+#define CMS_SLOTS_WEIGHT_MAX 100
+
+/*
+ * Makes the weights of each priority as small as they can be, 1 to
+ * CMS_SLOTS_WEIGHT_MAX: nginx's "hash" sees 15 bits, "ip_hash" fewer, and
+ * DNS may say 65535 for all. Shares stay the same where they fit, and about
+ * the same where they do not.
+ */
+void cms_slots_scale(cms_slots_address_t *answers, size_t n);
 
 #endif

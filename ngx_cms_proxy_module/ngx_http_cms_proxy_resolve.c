@@ -66,6 +66,7 @@ typedef struct {
 
 typedef struct {
     ngx_uint_t                       n;
+    ngx_uint_t                       srv;       /* with weights */
     ngx_http_cms_proxy_answer_t      list[NGX_HTTP_CMS_PROXY_ANSWERS];
 } ngx_http_cms_proxy_answers_t;
 
@@ -624,6 +625,7 @@ ngx_http_cms_proxy_resolved(ngx_resolver_ctx_t *ctx)
 
     if (state == NGX_OK) {
         answers.n = 0;
+        answers.srv = (follow->service.len != 0);
         follow->again = 0;
 
         ngx_http_cms_proxy_add_answers(&answers, follow, ctx);
@@ -661,6 +663,7 @@ ngx_http_cms_proxy_ask_hosts(ngx_http_cms_proxy_follow_t *follow,
     name = &line->host;
 
     answers->n = 0;
+    answers->srv = 0;
 
     if ((line->service.len && !line->fallback)
         || !(follow->wb->hosts
@@ -957,6 +960,12 @@ ngx_http_cms_proxy_place(ngx_http_cms_proxy_srv_conf_t *wb,
         places[i].p = (u_char *) &answers->list[i].sockaddr;
         places[i].len = answers->list[i].socklen;
         places[i].priority = answers->list[i].priority;
+        places[i].weight = answers->list[i].weight ? answers->list[i].weight
+                                                   : weight;
+    }
+
+    if (answers->srv) {
+        cms_slots_scale(places, answers->n);
     }
 
     *left = cms_slots_place(held, target->nslots, places, answers->n);
@@ -973,9 +982,7 @@ ngx_http_cms_proxy_place(ngx_http_cms_proxy_srv_conf_t *wb,
             continue;
         }
 
-        if (answers->list[i].weight == 0) {
-            answers->list[i].weight = weight;
-        }
+        answers->list[i].weight = places[i].weight;
 
         held[places[i].slot].slot = 1;
         changed |= ngx_http_cms_proxy_fill_slot(&slot[places[i].slot],

@@ -47,6 +47,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         answers[i].len = 1;
         answers[i].priority = i % 3;
     }
+    for (i = 0; i < n; i++) {
+        answers[i].weight = *answers[i].p * 257u;
+    }
+    cms_slots_scale(answers, n);
+    for (i = 0; i < n; i++) {
+        if (answers[i].weight < 1
+            || answers[i].weight > CMS_SLOTS_WEIGHT_MAX) {
+            abort();
+        }
+    }
     left = cms_slots_place(held, nslots, answers, n);
     for (i = 0; i < n; i++) {
         if (answers[i].slot == CMS_SLOTS_NONE) {

@@ -38,9 +38,39 @@ place(const char *held, const char *answers, const char *priorities)
 #define is_placed(held, answers, priorities, want, name)       \
     is_mem(place(held, answers, priorities), SLOTS + 2, want, name)
 
+static void
+is_scaled(const unsigned *weights, const char *priorities,
+          const unsigned *want, const char *name)
+{
+    cms_slots_address_t a[8];
+    size_t i, n = strlen(priorities);
+    int good = 1;
+
+    for (i = 0; i < n; i++) {
+        a[i].priority = (unsigned)priorities[i];
+        a[i].weight = weights[i];
+    }
+    cms_slots_scale(a, n);
+    for (i = 0; i < n; i++) {
+        good = good && a[i].weight == want[i];
+    }
+    ok(good, "%s", name);
+}
+
+#define W(...) ((const unsigned[]){__VA_ARGS__})
+
 int
 main(void)
 {
+    is_scaled(W(65535, 65535), "aa", W(1, 1), "equal weights are 1");
+    is_scaled(W(20, 60), "aa", W(1, 3), "shares stay");
+    is_scaled(W(1, 65535), "aa", W(1, 100), "large ones are cut");
+    is_scaled(W(30001, 60001), "aa", W(50, 100), "about in proportion");
+    is_scaled(W(0, 0, 5), "aaa", W(1, 1, 1), "none is 0");
+    is_scaled(W(0, 0), "aa", W(1, 1), "not even all of them");
+    is_scaled(W(7, 65535, 14, 65535), "abab", W(1, 1, 2, 1),
+              "each priority by itself");
+
     is_placed("....", "ab", NULL, "ab.. 0", "new ones in order");
     is_placed("ab..", "ba", NULL, "ab.. 0", "a rotated answer moves nobody");
     is_placed("ab..", "b", NULL, ".b.. 0", "one that is gone frees its slot");
