@@ -299,8 +299,7 @@ sub http {
 cms_webbridge cmsweb {
     guest_uri $guest;
     internal_uri cmsweb.cms.octavio.local;
-    target unix:$socket;
-    health_check interval=1s timeout=1s;
+    @{[Edge::Tunnel::nginx_snippet()]}
     trusted_certificate @{[Edge::Certs::ca('inside')]};
 }
 server {

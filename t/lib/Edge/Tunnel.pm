@@ -238,6 +238,12 @@ sub _started {
 
 # ---- inside ----
 
+# What the chapter puts into nginx.conf.
+sub nginx_snippet {
+    my ($target) = _chapter() =~ /^```\n(target .*?)^```/ms;
+    return $target;
+}
+
 # Where on the edge's or an inside host's files a command runs.
 sub _on {
     my ($self, $host) = @_;
@@ -255,9 +261,7 @@ sub _checkout {
         make_path(dirname($to));
         spew($to, Edge::Examples::substituted(slurp($_)), 0644);
     }}, "$root/conf-examples");
-    my ($chapter) = slurp("$dir/checkout/conf-examples/README.md")
-        =~ /^## No hole in the inner firewall\n(.*?)^## /ms;
-    my @commands = $chapter =~ /^```sh\n(.*?)^```/msg;
+    my @commands = _chapter() =~ /^```sh\n(.*?)^```/msg;
     @commands == @steps or croak 'the chapter has other steps';
     @{$self->{commands}}{@steps} = @commands;
 }
@@ -266,6 +270,12 @@ sub _argv {
     my ($unit, $key) = @_;
     my ($line) = $unit =~ /^$key=(.*)$/m or croak "no $key";
     return split ' ', $line;
+}
+
+sub _chapter {
+    my ($chapter) = slurp("$dir/checkout/conf-examples/README.md")
+        =~ /^## No hole in the inner firewall\n(.*?)^## /ms;
+    return $chapter;
 }
 
 # Restart=always, RestartSec.
