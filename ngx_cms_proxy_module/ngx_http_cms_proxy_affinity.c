@@ -328,12 +328,6 @@ ngx_http_cms_proxy_affinity_set(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    /* the guest's own is only slow with this one page, or busy */
-
-    if (bp->slow && bp->wanted) {
-        return NGX_OK;
-    }
-
     id = wb->affinity_ids + (bp->current - 1) * CMS_AFFINITY_ID_LEN;
 
     if (*id == '\0') {

@@ -9,14 +9,6 @@
 #include "ngx_http_cms_proxy_module.h"
 
 
-/*
- * A page that is not begun within this time is asked for elsewhere, while
- * there is elsewhere: a frozen target must not cost guests proxy_read_timeout.
- */
-
-#define NGX_HTTP_CMS_PROXY_FIRST_BYTE   2000
-
-
 /* kept-alive connections found closed, before that counts as a failure */
 
 #define NGX_HTTP_CMS_PROXY_STALE        2
@@ -48,8 +40,6 @@ static void ngx_http_cms_proxy_balance_group(ngx_http_cms_proxy_balance_t *bp,
     ngx_http_upstream_rr_peers_t *peers);
 static ngx_int_t ngx_http_cms_proxy_balance_chosen(
     ngx_http_cms_proxy_balance_t *bp, ngx_peer_connection_t *pc);
-static ngx_http_upstream_conf_t *ngx_http_cms_proxy_balance_quick(
-    ngx_http_cms_proxy_balance_t *bp, ngx_peer_connection_t *pc);
 static void ngx_http_cms_proxy_balance_free(ngx_peer_connection_t *pc,
     void *data, ngx_uint_t state);
 static ngx_uint_t ngx_http_cms_proxy_balance_failed(
@@ -79,7 +69,6 @@ static void ngx_http_cms_proxy_websocket_cleanup(void *data);
 char *
 ngx_http_cms_proxy_keepalive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_str_t                      *value;
     ngx_module_t                   *module;
     ngx_command_t                  *stock;
     ngx_http_conf_ctx_t            *ctx;
@@ -92,16 +81,6 @@ ngx_http_cms_proxy_keepalive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         if (wb->keepalive.nelts) {
             return "is duplicate";
-        }
-
-        value = cf->args->elts;
-
-        /* connections are then kept for each configuration of the proxy */
-
-        if (cf->args->nelts == 3
-            && ngx_strcmp(value[2].data, "local") == 0)
-        {
-            wb->keepalive_local = 1;
         }
 
         return ngx_http_cms_proxy_record(cf, &wb->keepalive, cmd->post);
@@ -215,12 +194,11 @@ ngx_http_cms_proxy_balance_init_peer(ngx_http_request_t *r,
 
     bp->request = r;
     bp->webbridge = wb;
-    bp->conf = u->conf;
     bp->current = 0;
     bp->wanted = 0;
     bp->stale = 0;
     bp->moved = 0;
-    bp->slow = 0;
+    bp->watched = 0;
 
     bp->tried = &bp->bits;
     bp->bits = 0;
@@ -283,7 +261,6 @@ ngx_http_cms_proxy_balance_get(ngx_peer_connection_t *pc, void *data)
     wb = bp->webbridge;
 
     bp->current = 0;
-    bp->request->upstream->conf = bp->conf;
 
     rc = bp->wanted ? ngx_http_cms_proxy_balance_wanted(bp, pc) : NGX_DECLINED;
 
@@ -442,7 +419,9 @@ ngx_http_cms_proxy_balance_take(ngx_http_cms_proxy_balance_t *bp,
 
     /* the stock balancer did not count on this one */
 
-    if (peer->down && bp->conf->next_upstream_tries == 0) {
+    if (peer->down
+        && bp->request->upstream->conf->next_upstream_tries == 0)
+    {
         pc->tries++;
     }
 
@@ -535,7 +514,6 @@ ngx_http_cms_proxy_balance_chosen(ngx_http_cms_proxy_balance_t *bp,
     slot = &wb->record->slots[i];
 
     bp->current = i + 1;
-    bp->start = ngx_current_msec;
     bp->tried[i / (8 * sizeof(uintptr_t))] |=
                              (uintptr_t) 1 << i % (8 * sizeof(uintptr_t));
 
@@ -552,64 +530,9 @@ ngx_http_cms_proxy_balance_chosen(ngx_http_cms_proxy_balance_t *bp,
         return NGX_ERROR;
     }
 
-    if (pc->tries > 1 && bp->ctx) {
-        bp->request->upstream->conf = ngx_http_cms_proxy_balance_quick(bp, pc);
-    }
+    ngx_http_cms_proxy_watch(bp);
 
     return NGX_OK;
-}
-
-
-/*
- * The proxy's configuration for one try: with a short read timeout, where
- * nothing is lost if the request is sent a second time.
- */
-
-static ngx_http_upstream_conf_t *
-ngx_http_cms_proxy_balance_quick(ngx_http_cms_proxy_balance_t *bp,
-    ngx_peer_connection_t *pc)
-{
-    ngx_http_request_t          *r;
-    ngx_http_upstream_conf_t    *conf, *quick;
-    ngx_http_cms_proxy_route_t  *route;
-
-    r = bp->request;
-    conf = bp->conf;
-    route = bp->ctx->route;
-
-    if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))
-        || r->headers_in.content_length_n > 0
-        || r->headers_in.chunked
-        || r->subrequest_in_memory
-        || conf->read_timeout <= NGX_HTTP_CMS_PROXY_FIRST_BYTE
-        || !(conf->next_upstream & NGX_HTTP_UPSTREAM_FT_TIMEOUT)
-        || bp->webbridge->keepalive_local)
-    {
-        return conf;
-    }
-
-    if (conf->next_upstream_timeout
-        && ngx_current_msec - r->upstream->peer.start_time
-           + NGX_HTTP_CMS_PROXY_FIRST_BYTE
-           >= conf->next_upstream_timeout)
-    {
-        return conf;
-    }
-
-    if (route->quick == NULL) {
-        quick = ngx_palloc(ngx_cycle->pool, sizeof(ngx_http_upstream_conf_t));
-        if (quick == NULL) {
-            return conf;
-        }
-
-        *quick = *conf;
-        quick->read_timeout = NGX_HTTP_CMS_PROXY_FIRST_BYTE;
-
-        route->quick = quick;
-        route->quick_of = conf;
-    }
-
-    return (route->quick_of == conf) ? route->quick : conf;
 }
 
 
@@ -619,12 +542,13 @@ ngx_http_cms_proxy_balance_free(ngx_peer_connection_t *pc, void *data,
 {
     ngx_http_cms_proxy_balance_t *bp = data;
 
+    ngx_http_cms_proxy_unwatch(bp);
+
     if (bp->current && (state & NGX_PEER_FAILED)) {
         state = ngx_http_cms_proxy_balance_failed(bp, pc, state);
     }
 
     bp->current = 0;
-    bp->request->upstream->conf = bp->conf;
 
     bp->free(pc, bp->data, state);
 }
@@ -664,16 +588,6 @@ ngx_http_cms_proxy_balance_failed(ngx_http_cms_proxy_balance_t *bp,
     }
 
     ngx_http_cms_proxy_probe_soon(slot);
-
-    /* others were answered meanwhile: it is this page that takes its time */
-
-    if (timedout && u->conf != bp->conf
-        && (ngx_msec_int_t) (slot->answered - bp->start) > 0)
-    {
-        bp->slow = 1;
-
-        return state & ~NGX_PEER_FAILED;
-    }
 
     (void) ngx_atomic_fetch_add(&slot->failures, 1);
 
@@ -716,12 +630,11 @@ ngx_http_cms_proxy_balance_notify(ngx_peer_connection_t *pc, void *data,
 /* the header of an answer is there: from now on it may take its time */
 
 void
-ngx_http_cms_proxy_balance_answered(ngx_http_request_t *r,
-    ngx_http_cms_proxy_balance_t *bp)
+ngx_http_cms_proxy_balance_answered(ngx_http_cms_proxy_balance_t *bp)
 {
     ngx_http_cms_proxy_slot_t  *slot;
 
-    r->upstream->conf = bp->conf;
+    ngx_http_cms_proxy_unwatch(bp);
 
     slot = &bp->webbridge->record->slots[bp->current - 1];
 

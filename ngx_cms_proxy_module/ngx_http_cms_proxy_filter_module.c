@@ -115,7 +115,7 @@ ngx_http_cms_proxy_header_filter(ngx_http_request_t *r)
          ? ctx->balance : NULL;
 
     if (bp) {
-        ngx_http_cms_proxy_balance_answered(r, bp);
+        ngx_http_cms_proxy_balance_answered(bp);
 
     } else if (ngx_http_cms_proxy_is_unavailable(r, ctx)) {
         return ngx_http_cms_proxy_unavailable(r);

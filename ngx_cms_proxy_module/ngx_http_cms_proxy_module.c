@@ -663,7 +663,6 @@ ngx_http_cms_proxy_add_route(ngx_conf_t *cf,
     route->name = *name;
     route->index = i;
     route->webbridge = NULL;
-    route->quick = NULL;
 
     route->hidden = ngx_http_cms_proxy_hidden_location(cf);
     if (route->hidden == NULL) {

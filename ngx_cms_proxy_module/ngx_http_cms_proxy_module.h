@@ -108,7 +108,6 @@ struct ngx_http_cms_proxy_srv_conf_s {
 
 
     ngx_uint_t                       placeholder; /* its index + 1, or 0 */
-    unsigned                         keepalive_local:1;
     unsigned                         named:1;
     unsigned                         foreign:1;   /* not nginx's balancer */
     unsigned                         random:1;    /* nginx's "random" */
@@ -131,11 +130,6 @@ typedef struct {
     ngx_uint_t                       index;       /* among the names */
     ngx_http_cms_proxy_srv_conf_t   *webbridge;
     void                           **hidden;      /* loc_conf of that */
-
-    /* a worker's copy of the proxy's conf, with a short read timeout */
-    ngx_http_upstream_conf_t        *quick;
-    ngx_http_upstream_conf_t        *quick_of;
-
     unsigned                         trust:1;     /* see ..._trust.c */
 } ngx_http_cms_proxy_route_t;
 
@@ -216,16 +210,18 @@ struct ngx_http_cms_proxy_balance_s {
     ngx_http_request_t              *request;
     ngx_http_cms_proxy_srv_conf_t   *webbridge;
     ngx_http_cms_proxy_ctx_t        *ctx;      /* NULL: not by cms_proxy */
-    ngx_http_upstream_conf_t        *conf;     /* the stock proxy's */
 
     ngx_uint_t                       current;  /* slot asked + 1, or 0 */
     ngx_uint_t                       wanted;   /* slot of the cookie + 1 */
-    ngx_msec_t                       start;    /* of this try */
     ngx_uint_t                       stale;    /* closed when reused */
     uintptr_t                       *tried;    /* bits by slot */
     uintptr_t                        bits;
     unsigned                         moved:1;  /* to backup peers, by us */
-    unsigned                         slow:1;   /* one try was given up */
+
+    /* ngx_http_cms_proxy_watch.c */
+    ngx_queue_t                      queue;
+    ngx_msec_t                       since;    /* its target last lived */
+    unsigned                         watched:1;
 
     ngx_http_upstream_rr_peer_data_t  *data;   /* of the stock balancer */
     ngx_event_get_peer_pt            get;
@@ -327,10 +323,14 @@ char *ngx_http_cms_proxy_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_cms_proxy_interpose(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
-void ngx_http_cms_proxy_balance_answered(ngx_http_request_t *r,
-    ngx_http_cms_proxy_balance_t *bp);
+void ngx_http_cms_proxy_balance_answered(ngx_http_cms_proxy_balance_t *bp);
 ngx_int_t ngx_http_cms_proxy_balance_websocket(ngx_http_request_t *r,
     ngx_http_cms_proxy_balance_t *bp);
+
+/* ngx_http_cms_proxy_watch.c */
+
+void ngx_http_cms_proxy_watch(ngx_http_cms_proxy_balance_t *bp);
+void ngx_http_cms_proxy_unwatch(ngx_http_cms_proxy_balance_t *bp);
 
 /* ngx_http_cms_proxy_affinity.c */
 

@@ -225,6 +225,14 @@ is(scalar(grep { who(ask('/full/', cookies('/full/')->{$other})) eq $other }
 my $spare = cookies('/spare/');
 is_deeply([keys %$spare], ['one'], 'backup targets get no new guests');
 
+$app{$_}->clear for keys %app;
+my $slow = ask('/all/slow', $by->{$other},
+    fields => [script({ wait => 3 }, answer(200, 'late'))]);
+is($slow->body, 'late', 'a page may take its time');
+is_deeply([map { scalar grep { $_->{head} =~ /slow/ } $app{$_}->requests }
+    $other, $mine], [1, 0], '... nobody else is asked for it');
+is(cookie($slow), undef, '... and its guest stays');
+
 my $worn = ask('/worn/', undef);
 is(scalar(grep { my $r = ask('/worn/', cookie($worn));
     who($r) eq who($worn) && !cookie($r) } 1 .. 8), 8,

@@ -39,11 +39,13 @@ my $http = join '', webbridge(two => @both),
         "target $at{two} max_conns=1;"),
     webbridge(dead => 'target 127.0.0.4:9;', 'target 127.0.0.5:9;'),
     webbridge(alone => "target $at{one};"),
+    webbridge(lost => 'health_check interval=1s timeout=500ms;',
+        "target $at{one};"),
     webbridge(moves => 'target moves.octavio.test:9080;');
 my $locations = join '', map { <<"CONF" } qw(two least hash random weighted
     location /$_/ { cms_proxy $_; proxy_read_timeout 4s; }
 CONF
-    spare full dead alone moves);
+    spare full dead alone moves lost);
 
 my $edge = Edge::Nginx->start(
     log_format => '$request_method $uri $status $upstream_addr',
@@ -139,16 +141,21 @@ is(ask('GET', '/stay/', script({ reset => 1 }))->status, 502,
 
 clear();
 my $slow = ask('GET', '/two/slow', script({ wait => 3 }, answer(200, 'late')));
-is($slow->status, 200, 'a page that is slow everywhere comes nevertheless');
-is(asked('one', qr/slow/) + asked('two', qr/slow/), 2,
-    '... from the second target, which is waited for');
+is($slow->status, 200, 'a slow page comes, though the target is idle else');
+is(asked('one', qr/slow/) + asked('two', qr/slow/), 1,
+    '... from the target that was asked: its probe passed');
 
 $app{one}{process}->signal('STOP');
 my $start = time;
 is(count(200, 4, 'GET', '/patient/frozen'), 4,
     'a frozen target: guests get pages');
 cmp_ok(time - $start, '<', 40, '... long before proxy_read_timeout');
+$start = time;
+is(ask('POST', '/lost/')->status, 504,
+    'a POST that a frozen target has got is not sent again');
+cmp_ok(time - $start, '<', 40, '... and given up once that is found out');
 $app{one}{process}->signal('CONT');
+is(asked('two', qr/lost/), 0, '... nobody else got it');
 
 # ---- none at all ----
 
