@@ -640,7 +640,21 @@ ngx_http_cms_proxy_health_check(ngx_http_cms_proxy_health_t *health)
         next = ngx_min(next, wait);
     }
 
-    ngx_add_timer(&health->timer, ngx_max(next, 1));
+    ngx_http_cms_proxy_health_next(health, ngx_max(next, 1));
+}
+
+
+/* nginx would leave a timer that is set where it is, within 300 ms */
+
+void
+ngx_http_cms_proxy_health_next(ngx_http_cms_proxy_health_t *health,
+    ngx_msec_t wait)
+{
+    if (health->timer.timer_set) {
+        ngx_del_timer(&health->timer);
+    }
+
+    ngx_add_timer(&health->timer, wait);
 }
 
 

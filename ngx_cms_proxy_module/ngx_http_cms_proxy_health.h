@@ -80,6 +80,11 @@ typedef struct {
 } ngx_http_cms_proxy_reason_t;
 
 
+/* ngx_http_cms_proxy_health.c: looks for what is due in so many msec */
+
+void ngx_http_cms_proxy_health_next(ngx_http_cms_proxy_health_t *health,
+    ngx_msec_t wait);
+
 /*
  * ngx_http_cms_proxy_health_probe.c.  A worker has at most an eighth of its
  * connections for probes.  Those that are dropped have no verdict.

@@ -662,6 +662,8 @@ static void
 ngx_http_cms_proxy_probe_end(ngx_http_cms_proxy_probe_t *probe, ngx_int_t rc,
     ngx_http_cms_proxy_reason_t *reason)
 {
+    ngx_http_cms_proxy_health_t  *health;
+
     static time_t  said;
 
     if (rc != NGX_OK && reason->cause == NGX_HTTP_CMS_PROXY_NO_CAUSE) {
@@ -682,7 +684,13 @@ ngx_http_cms_proxy_probe_end(ngx_http_cms_proxy_probe_t *probe, ngx_int_t rc,
     }
 
     ngx_http_cms_proxy_probe_verdict(probe, rc == NGX_OK, reason);
+
+    health = probe->health;
     ngx_http_cms_proxy_probe_close(probe, rc == NGX_OK);
+
+    /* the next may have waited for this one to end */
+
+    ngx_http_cms_proxy_health_next(health, 1);
 }
 
 
