@@ -16,8 +16,8 @@
 /* asked for by failing requests, a target is probed no more often */
 #define NGX_HTTP_CMS_PROXY_SOON         500
 
-/* where too many probes are under way, the next look */
-#define NGX_HTTP_CMS_PROXY_BUSY         100
+/* until then, further ones of them make no difference */
+#define NGX_HTTP_CMS_PROXY_LOOK         50
 
 /* for a worker to see a timeout, before others think that it was killed */
 #define NGX_HTTP_CMS_PROXY_GRACE        200
@@ -42,15 +42,21 @@ static void ngx_http_cms_proxy_health_timer(ngx_event_t *ev);
 static void ngx_http_cms_proxy_health_look(ngx_event_t *ev);
 static void ngx_http_cms_proxy_health_check(
     ngx_http_cms_proxy_health_t *health);
+static ngx_uint_t ngx_http_cms_proxy_health_turn(
+    ngx_http_cms_proxy_health_t *health);
+static void ngx_http_cms_proxy_health_call(void);
+static void ngx_http_cms_proxy_health_next(
+    ngx_http_cms_proxy_health_t *health, ngx_msec_int_t wait);
 static ngx_msec_int_t ngx_http_cms_proxy_health_wait(
     ngx_http_cms_proxy_health_t *health, ngx_http_cms_proxy_slot_t *slot);
 static ngx_uint_t ngx_http_cms_proxy_health_wanted(
     ngx_http_cms_proxy_slot_t *slot);
 
 
-/* of this worker, for what cannot wait */
+/* of this worker: for what cannot wait, and those that have to */
 
 static ngx_event_t  ngx_http_cms_proxy_look;
+static ngx_queue_t  ngx_http_cms_proxy_waiting;
 
 
 /* ---- configuration ---- */
@@ -473,6 +479,7 @@ ngx_http_cms_proxy_init_health_process(ngx_cycle_t *cycle)
                                               ngx_http_cms_proxy_module);
 
     ngx_http_cms_proxy_init_probes(cycle);
+    ngx_queue_init(&ngx_http_cms_proxy_waiting);
 
     /* the master's clock is that of before it read the configuration */
 
@@ -561,7 +568,7 @@ ngx_http_cms_proxy_probe_soon(ngx_http_cms_proxy_slot_t *slot)
     if (ngx_http_cms_proxy_look.handler && !ngx_exiting
         && !ngx_http_cms_proxy_look.timer_set)
     {
-        ngx_add_timer(&ngx_http_cms_proxy_look, NGX_HTTP_CMS_PROXY_BUSY / 2);
+        ngx_add_timer(&ngx_http_cms_proxy_look, NGX_HTTP_CMS_PROXY_LOOK);
     }
 }
 
@@ -618,6 +625,10 @@ ngx_http_cms_proxy_health_check(ngx_http_cms_proxy_health_t *health)
 
         wait = ngx_http_cms_proxy_health_wait(health, slot);
 
+        if (wait <= 0 && !ngx_http_cms_proxy_health_turn(health)) {
+            continue;
+        }
+
         if (wait <= 0) {
 
             /* of many names found at a time the second probes are spread */
@@ -640,21 +651,90 @@ ngx_http_cms_proxy_health_check(ngx_http_cms_proxy_health_t *health)
         next = ngx_min(next, wait);
     }
 
-    ngx_http_cms_proxy_health_next(health, ngx_max(next, 1));
+    ngx_http_cms_proxy_health_next(health, next);
+
+    /* another worker may have been faster: then it is the next one's turn */
+
+    if (health->turn) {
+        health->turn = 0;
+        ngx_http_cms_proxy_health_call();
+    }
+}
+
+
+/*
+ * Where as many probes are under way as may be, web bridges queue up: dead
+ * ones, whose probes take all of their time, must not keep others waiting.
+ */
+
+static ngx_uint_t
+ngx_http_cms_proxy_health_turn(ngx_http_cms_proxy_health_t *health)
+{
+    if (ngx_http_cms_proxy_room_for_probe()
+        && (health->turn || ngx_queue_empty(&ngx_http_cms_proxy_waiting)))
+    {
+        return 1;
+    }
+
+    if (!health->waiting) {
+        health->waiting = 1;
+        ngx_queue_insert_tail(&ngx_http_cms_proxy_waiting, &health->queue);
+    }
+
+    return 0;
+}
+
+
+/* the first in the queue may look again */
+
+static void
+ngx_http_cms_proxy_health_call(void)
+{
+    ngx_queue_t                  *q;
+    ngx_http_cms_proxy_health_t  *health;
+
+    if (ngx_queue_empty(&ngx_http_cms_proxy_waiting)
+        || !ngx_http_cms_proxy_room_for_probe())
+    {
+        return;
+    }
+
+    q = ngx_queue_head(&ngx_http_cms_proxy_waiting);
+    health = ngx_queue_data(q, ngx_http_cms_proxy_health_t, queue);
+
+    ngx_queue_remove(q);
+    health->waiting = 0;
+    health->turn = 1;
+
+    ngx_http_cms_proxy_health_next(health, 1);
+}
+
+
+/* its next probe may be due, and others wait for room */
+
+void
+ngx_http_cms_proxy_health_ended(ngx_http_cms_proxy_health_t *health)
+{
+    if (ngx_http_cms_proxy_look.handler == NULL || ngx_exiting) {
+        return;
+    }
+
+    ngx_http_cms_proxy_health_call();
+    ngx_http_cms_proxy_health_next(health, 1);
 }
 
 
 /* nginx would leave a timer that is set where it is, within 300 ms */
 
-void
+static void
 ngx_http_cms_proxy_health_next(ngx_http_cms_proxy_health_t *health,
-    ngx_msec_t wait)
+    ngx_msec_int_t wait)
 {
     if (health->timer.timer_set) {
         ngx_del_timer(&health->timer);
     }
 
-    ngx_add_timer(&health->timer, wait);
+    ngx_add_timer(&health->timer, ngx_max(wait, 1));
 }
 
 
@@ -673,10 +753,6 @@ ngx_http_cms_proxy_health_wait(ngx_http_cms_proxy_health_t *health,
                                  + NGX_HTTP_CMS_PROXY_GRACE
                                  - ngx_current_msec);
         wait = ngx_max(wait, ends);
-    }
-
-    if (wait <= 0 && !ngx_http_cms_proxy_room_for_probe()) {
-        wait = NGX_HTTP_CMS_PROXY_BUSY;
     }
 
     return wait;

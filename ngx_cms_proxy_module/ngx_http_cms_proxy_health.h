@@ -35,7 +35,12 @@ struct ngx_http_cms_proxy_health_s {
     ngx_str_t                        tls_name;   /* SNI, and to verify */
     ngx_str_t                        request;
 
-    ngx_event_t                      timer;      /* of this worker */
+    /* of this worker */
+
+    ngx_event_t                      timer;
+    ngx_queue_t                      queue;      /* of those that wait */
+    unsigned                         waiting:1;  /* in the queue */
+    unsigned                         turn:1;     /* it was its head */
 };
 
 
@@ -80,10 +85,9 @@ typedef struct {
 } ngx_http_cms_proxy_reason_t;
 
 
-/* ngx_http_cms_proxy_health.c: looks for what is due in so many msec */
+/* ngx_http_cms_proxy_health.c: a probe of this web bridge has ended */
 
-void ngx_http_cms_proxy_health_next(ngx_http_cms_proxy_health_t *health,
-    ngx_msec_t wait);
+void ngx_http_cms_proxy_health_ended(ngx_http_cms_proxy_health_t *health);
 
 /*
  * ngx_http_cms_proxy_health_probe.c.  A worker has at most an eighth of its

@@ -662,8 +662,6 @@ static void
 ngx_http_cms_proxy_probe_end(ngx_http_cms_proxy_probe_t *probe, ngx_int_t rc,
     ngx_http_cms_proxy_reason_t *reason)
 {
-    ngx_http_cms_proxy_health_t  *health;
-
     static time_t  said;
 
     if (rc != NGX_OK && reason->cause == NGX_HTTP_CMS_PROXY_NO_CAUSE) {
@@ -684,13 +682,7 @@ ngx_http_cms_proxy_probe_end(ngx_http_cms_proxy_probe_t *probe, ngx_int_t rc,
     }
 
     ngx_http_cms_proxy_probe_verdict(probe, rc == NGX_OK, reason);
-
-    health = probe->health;
     ngx_http_cms_proxy_probe_close(probe, rc == NGX_OK);
-
-    /* the next may have waited for this one to end */
-
-    ngx_http_cms_proxy_health_next(health, 1);
 }
 
 
@@ -790,7 +782,8 @@ static void
 ngx_http_cms_proxy_probe_close(ngx_http_cms_proxy_probe_t *probe,
     ngx_uint_t orderly)
 {
-    ngx_connection_t  *c;
+    ngx_connection_t             *c;
+    ngx_http_cms_proxy_health_t  *health;
 
     ngx_queue_remove(&probe->queue);
     ngx_http_cms_proxy_probes_n--;
@@ -808,7 +801,10 @@ ngx_http_cms_proxy_probe_close(ngx_http_cms_proxy_probe_t *probe,
         ngx_close_connection(c);
     }
 
+    health = probe->health;
     ngx_destroy_pool(probe->pool);
+
+    ngx_http_cms_proxy_health_ended(health);
 }
 
 

@@ -355,6 +355,36 @@ $edge->stop;
 unlike($edge->error_log, qr/open socket|\[alert\](?!.*signal 9)/,
     'no connection is left behind');
 
+# ---- more dead targets than there are connections for ----
+
+my $many = join '', map { "cms_webbridge w$_ {\n guest_uri $guest;\n tls off;\n"
+    . " target 127.0.0.1:9400;\n health_check interval=300ms timeout=300ms;\n"
+    . "}\n" } 1 .. 20;
+my $crowded = app('crowded', '127.0.0.3:9083');
+$edge = Edge::Nginx->start(name => 'crowded', workers => 1, connections => 32,
+    http => <<"CONF");
+$many
+cms_webbridge well {
+    guest_uri $guest; tls off; target 127.0.0.3:9083;
+    health_check interval=300ms timeout=300ms fails=1000;
+}
+server {
+    listen 127.0.0.1:80;
+    location / { cms_proxy well; }
+@{[map { "location /w$_/ { cms_proxy w$_; }\n" } 1 .. 20]}
+}
+CONF
+my @refused;
+ok(wait_until(sub {
+    push @refused, grep { $_->status != 200 } get('x');
+    20 == grep { said("w$_") } 1 .. 20;
+}, 60), 'twenty dead targets, where four can be probed at a time, are found');
+is(scalar(@refused), 0, 'guests of another one do not notice');
+$crowded->clear;
+ok($crowded->wait_event('probe'), 'and it is probed as well');
+unlike($edge->error_log, qr/not enough/, 'there are connections left');
+$edge->stop;
+
 # ---- what cannot be written ----
 
 for my $case (
