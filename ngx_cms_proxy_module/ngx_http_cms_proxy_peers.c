@@ -12,9 +12,22 @@
 #include "ngx_http_cms_proxy_module.h"
 
 
+/* what nginx's ngx_rwlock_wlock() writes */
+
+#define NGX_HTTP_CMS_PROXY_LOCKED      ((ngx_atomic_uint_t) -1)
+
+/* half of them at once, half with 1 ms between */
+
+#define NGX_HTTP_CMS_PROXY_LOCK_TRIES  200
+
+
 static void ngx_http_cms_proxy_update_target(
     ngx_http_cms_proxy_record_t *record, ngx_http_cms_proxy_target_t *target);
-static void ngx_http_cms_proxy_apply_list(ngx_http_cms_proxy_srv_conf_t *wb,
+static ngx_int_t ngx_http_cms_proxy_lock_peers(
+    ngx_http_cms_proxy_srv_conf_t *wb, ngx_http_upstream_rr_peers_t *peers);
+static void ngx_http_cms_proxy_unlock_peers(
+    ngx_http_upstream_rr_peers_t *peers);
+static void ngx_http_cms_proxy_write_peers(ngx_http_cms_proxy_srv_conf_t *wb,
     ngx_http_upstream_rr_peers_t *peers, ngx_uint_t first);
 static ngx_int_t ngx_http_cms_proxy_weight(ngx_http_cms_proxy_srv_conf_t *wb,
     ngx_http_cms_proxy_slot_t *slot);
@@ -165,14 +178,84 @@ ngx_http_cms_proxy_apply_locked(ngx_http_cms_proxy_srv_conf_t *wb)
     n = 0;
 
     for (peers = wb->upstream->peer.data; peers; peers = peers->next) {
-        ngx_http_cms_proxy_apply_list(wb, peers, n);
+
+        if (ngx_http_cms_proxy_lock_peers(wb, peers) != NGX_OK) {
+            wb->applied--;
+            return;
+        }
+
+        ngx_http_cms_proxy_write_peers(wb, peers, n);
+        ngx_http_cms_proxy_unlock_peers(peers);
+
         n += peers->number;
     }
 }
 
 
+/*
+ * Without end nginx would wait for a lock whose holder was killed: here that
+ * would be with the zone's mutex, and so keep everybody from everything.
+ */
+
+static ngx_int_t
+ngx_http_cms_proxy_lock_peers(ngx_http_cms_proxy_srv_conf_t *wb,
+    ngx_http_upstream_rr_peers_t *peers)
+{
+#if (NGX_HTTP_UPSTREAM_ZONE)
+
+    ngx_uint_t  i;
+
+    if (peers->shpool == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_http_cms_proxy_note_written(peers);
+
+    for (i = 0; i < NGX_HTTP_CMS_PROXY_LOCK_TRIES; i++) {
+
+        if (peers->rwlock == 0
+            && ngx_atomic_cmp_set(&peers->rwlock, 0,
+                                  NGX_HTTP_CMS_PROXY_LOCKED))
+        {
+            return NGX_OK;
+        }
+
+        if (i < NGX_HTTP_CMS_PROXY_LOCK_TRIES / 2) {
+            ngx_sched_yield();
+
+        } else {
+            ngx_msleep(1);
+        }
+    }
+
+    ngx_http_cms_proxy_note_written(NULL);
+
+    ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                  "the servers of cms_webbridge \"%V\" are locked, perhaps "
+                  "by a worker that was killed; \"nginx -s reload\" helps",
+                  &wb->name);
+
+    return NGX_AGAIN;
+
+#else
+
+    return NGX_OK;
+
+#endif
+}
+
+
 static void
-ngx_http_cms_proxy_apply_list(ngx_http_cms_proxy_srv_conf_t *wb,
+ngx_http_cms_proxy_unlock_peers(ngx_http_upstream_rr_peers_t *peers)
+{
+    ngx_http_upstream_rr_peers_unlock(peers);
+
+    ngx_http_cms_proxy_note_written(NULL);
+}
+
+
+static void
+ngx_http_cms_proxy_write_peers(ngx_http_cms_proxy_srv_conf_t *wb,
     ngx_http_upstream_rr_peers_t *peers, ngx_uint_t first)
 {
     ngx_uint_t                    i, tries, total;
@@ -180,8 +263,6 @@ ngx_http_cms_proxy_apply_list(ngx_http_cms_proxy_srv_conf_t *wb,
 
     tries = 0;
     total = 0;
-
-    ngx_http_upstream_rr_peers_wlock(peers);
 
     for (i = first; i < first + peers->number; i++) {
         peer = wb->peers[i];
@@ -203,8 +284,59 @@ ngx_http_cms_proxy_apply_list(ngx_http_cms_proxy_srv_conf_t *wb,
     peers->tries = tries;
     peers->total_weight = total;
     peers->weighted = (total != peers->number);
+}
 
-    ngx_http_upstream_rr_peers_unlock(peers);
+
+/*
+ * The dead writer may have had the peers' lock, or just have noted them; in
+ * either case all is written again.  Peers of another cycle are not known
+ * here, and theirs are a few connections that end.
+ */
+
+void
+ngx_http_cms_proxy_mend_peers(ngx_http_cms_proxy_root_t *root,
+    ngx_uint_t cycle)
+{
+#if (NGX_HTTP_UPSTREAM_ZONE)
+
+    ngx_uint_t                        i, n;
+    ngx_http_upstream_rr_peers_t     *peers;
+    ngx_http_cms_proxy_srv_conf_t   **wbp;
+    ngx_http_cms_proxy_main_conf_t   *mcf;
+
+    if (root->writer != cycle) {
+        root->written = NULL;
+        return;
+    }
+
+    mcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                              ngx_http_cms_proxy_module);
+    wbp = mcf->webbridges.elts;
+
+    for (i = 0; i < mcf->webbridges.nelts; i++) {
+
+        if (wbp[i]->peers == NULL) {
+            continue;
+        }
+
+        n = 0;
+
+        for (peers = wbp[i]->upstream->peer.data; peers; peers = peers->next) {
+
+            if (peers == root->written
+                && peers->rwlock == NGX_HTTP_CMS_PROXY_LOCKED)
+            {
+                ngx_http_cms_proxy_write_peers(wbp[i], peers, n);
+                ngx_http_upstream_rr_peers_unlock(peers);
+            }
+
+            n += peers->number;
+        }
+    }
+
+    root->written = NULL;
+
+#endif
 }
 
 
@@ -381,6 +513,8 @@ ngx_http_cms_proxy_clear_fails(ngx_http_cms_proxy_srv_conf_t *wb,
         return;
     }
 
+    ngx_http_cms_proxy_lock();
+
     for (i = 0; i < wb->record->nslots; i++) {
 
         if (slot && slot != &wb->record->slots[i]) {
@@ -389,10 +523,14 @@ ngx_http_cms_proxy_clear_fails(ngx_http_cms_proxy_srv_conf_t *wb,
 
         peers = ngx_http_cms_proxy_peers_of(wb, i);
 
-        ngx_http_upstream_rr_peers_wlock(peers);
+        if (ngx_http_cms_proxy_lock_peers(wb, peers) != NGX_OK) {
+            break;
+        }
 
         ngx_http_cms_proxy_reset_peer(wb->peers[i]);
 
-        ngx_http_upstream_rr_peers_unlock(peers);
+        ngx_http_cms_proxy_unlock_peers(peers);
     }
+
+    ngx_http_cms_proxy_unlock();
 }

@@ -70,6 +70,7 @@ static void ngx_http_cms_proxy_clear_seat(ngx_http_cms_proxy_root_t *root,
 static ngx_slab_pool_t            *ngx_http_cms_proxy_shpool;
 static ngx_http_cms_proxy_root_t  *ngx_http_cms_proxy_current;
 static ngx_int_t                   ngx_http_cms_proxy_seat = -1;
+static ngx_uint_t                  ngx_http_cms_proxy_cycle;
 
 
 /* all is read and merged: the zone's size is known */
@@ -685,6 +686,12 @@ ngx_http_cms_proxy_init_zone_module(ngx_cycle_t *cycle)
     ngx_http_cms_proxy_current = mcf->root;
     ngx_http_cms_proxy_shpool = (ngx_slab_pool_t *) mcf->zone->shm.addr;
 
+    ngx_http_cms_proxy_lock();
+
+    ngx_http_cms_proxy_cycle = ++mcf->root->cycles;
+
+    ngx_http_cms_proxy_unlock();
+
     wbp = mcf->webbridges.elts;
 
     for (i = 0; i < mcf->webbridges.nelts; i++) {
@@ -785,7 +792,15 @@ ngx_http_cms_proxy_root(ngx_cycle_t *cycle)
 void
 ngx_http_cms_proxy_lock(void)
 {
+    ngx_http_cms_proxy_root_t  *root;
+
     ngx_shmtx_lock(&ngx_http_cms_proxy_shpool->mutex);
+
+    root = ngx_http_cms_proxy_current;
+
+    if (root->written) {
+        ngx_http_cms_proxy_mend_peers(root, ngx_http_cms_proxy_cycle);
+    }
 }
 
 
@@ -793,6 +808,19 @@ void
 ngx_http_cms_proxy_unlock(void)
 {
     ngx_shmtx_unlock(&ngx_http_cms_proxy_shpool->mutex);
+}
+
+
+void
+ngx_http_cms_proxy_note_written(ngx_http_upstream_rr_peers_t *peers)
+{
+    ngx_http_cms_proxy_current->writer = ngx_http_cms_proxy_cycle;
+
+    ngx_memory_barrier();
+
+    ngx_http_cms_proxy_current->written = peers;
+
+    ngx_memory_barrier();
 }
 
 

@@ -157,6 +157,13 @@ typedef struct {
     u_char                           layout[16]; /* MD5 of all lines */
     u_char                           key[32];   /* random, kept on reload */
     ngx_atomic_t                     seats[NGX_HTTP_CMS_PROXY_SEATS]; /* pid */
+
+    /* peers that are being written, under the mutex, and in which cycle */
+
+    ngx_http_upstream_rr_peers_t    *written;
+    ngx_uint_t                       writer;
+    ngx_uint_t                       cycles;
+
     ngx_uint_t                       nrecords;
     ngx_http_cms_proxy_record_t     *records;
 } ngx_http_cms_proxy_root_t;
@@ -191,6 +198,10 @@ ngx_http_cms_proxy_root_t *ngx_http_cms_proxy_root(ngx_cycle_t *cycle);
 
 void ngx_http_cms_proxy_lock(void);
 void ngx_http_cms_proxy_unlock(void);
+
+/* notes, under the lock, what peers are written now; NULL: none any more */
+
+void ngx_http_cms_proxy_note_written(ngx_http_upstream_rr_peers_t *peers);
 
 /*
  * Sets the state of a slot and why; takes the lock.  A change is applied to
@@ -237,6 +248,14 @@ void ngx_http_cms_proxy_update(ngx_http_cms_proxy_record_t *record);
 
 void ngx_http_cms_proxy_apply(ngx_http_cms_proxy_srv_conf_t *wb);
 void ngx_http_cms_proxy_apply_locked(ngx_http_cms_proxy_srv_conf_t *wb);
+
+/*
+ * For who has just got the lock and finds root->written set: its writer was
+ * killed, and left the peers' own lock, which nginx does not free.
+ */
+
+void ngx_http_cms_proxy_mend_peers(ngx_http_cms_proxy_root_t *root,
+    ngx_uint_t cycle);
 
 /* whether this worker's peers are those of an older generation */
 
