@@ -104,17 +104,53 @@ static const struct {
     {"target_websockets", "gauge", "Live WebSockets.", websockets},
 };
 
+static int
+same(const json_t *a, const json_t *b, const char *name)
+{
+    return strcmp(cms_status_string(a, name), cms_status_string(b, name)) == 0;
+}
+
+/*
+ * Whether an earlier line of the web bridge says the same target and has this
+ * address: two samples of one name are none.
+ */
+static int
+was_before(const json_t *targets, size_t line, const json_t *address)
+{
+    const json_t *target = json_array_get(targets, line), *earlier;
+    json_t *other;
+    size_t i, k;
+
+    for (i = 0; i < line; i++) {
+        earlier = json_array_get(targets, i);
+        if (!same(earlier, target, "target")) {
+            continue;
+        }
+        json_array_foreach(json_object_get(earlier, "addresses"), k, other)
+        {
+            if (same(other, address, "address")) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
 static void
 addresses_of(const json_t *wb, const char *name, figure_t *figure,
              cms_text_t *to)
 {
+    const json_t *targets = json_object_get(wb, "targets");
     json_t *target, *address;
     size_t i, k;
 
-    json_array_foreach(json_object_get(wb, "targets"), i, target)
+    json_array_foreach(targets, i, target)
     {
         json_array_foreach(json_object_get(target, "addresses"), k, address)
         {
+            if (was_before(targets, i, address)) {
+                continue;
+            }
             cms_text_print(to, PREFIX "%s{", name);
             label(to, "webbridge", cms_status_string(wb, "name"));
             label(to, ",target", cms_status_string(target, "target"));
@@ -142,6 +178,20 @@ addresses(const json_t *status, cms_text_t *to)
 
 /* ---- names ---- */
 
+static int
+line_was_before(const json_t *targets, size_t line)
+{
+    size_t i;
+
+    for (i = 0; i < line; i++) {
+        if (same(json_array_get(targets, i), json_array_get(targets, line),
+                 "target")) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static void
 names(const json_t *status, cms_text_t *to)
 {
@@ -153,11 +203,13 @@ names(const json_t *status, cms_text_t *to)
          "never.");
     json_array_foreach(json_object_get(status, "webbridges"), i, wb)
     {
-        json_array_foreach(json_object_get(wb, "targets"), k, target)
+        const json_t *targets = json_object_get(wb, "targets");
+
+        json_array_foreach(targets, k, target)
         {
             const json_t *dns = json_object_get(target, "dns");
 
-            if (json_is_object(dns)) {
+            if (json_is_object(dns) && !line_was_before(targets, k)) {
                 cms_text_print(to, PREFIX "target_resolved_time_seconds{");
                 label(to, "webbridge", cms_status_string(wb, "name"));
                 label(to, ",target", cms_status_string(target, "target"));

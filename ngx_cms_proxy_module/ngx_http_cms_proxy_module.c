@@ -541,6 +541,10 @@ ngx_http_cms_proxy_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->certificate_check, prev->certificate_check,
                               NGX_HTTP_CMS_PROXY_CHECK_WARN);
 
+    if (clcf->noname && conf->status == NULL) {
+        conf->status = prev->status;
+    }
+
     clcfp = ngx_array_push(&mcf->locations);
     if (clcfp == NULL) {
         return NGX_CONF_ERROR;

@@ -29,7 +29,16 @@ server {
     location / { cms_status turn=$turn; }
     location /without/ { cms_status; }
 }
-server { listen 127.0.0.1:8446; cms_status turn=$turn; }
+server {
+    listen 127.0.0.1:8446;
+    cms_status turn=$turn;
+    if (\$arg_if) { set \$if 1; }
+    location /if/ {
+        cms_status;
+        if (\$arg_if) { set \$if 1; }
+        limit_except GET { deny all; }
+    }
+}
 server {
     listen [::]:8447 ipv6only=off;
     location / { cms_status; }
@@ -90,6 +99,10 @@ is(ask('/', to => '127.0.0.1:8446', host => '127.0.0.1:8446')->status, 200,
     'cms_status may stand in a server');
 is(ask('/', to => '127.0.0.1:8446', host => 'edge.octavio.test')->status, 403,
     '... which has names of its own');
+is(ask($_, to => '127.0.0.1:8446', host => '127.0.0.1:8446')->status, 200,
+    "an \"if\" beside it changes nothing: $_") for '/?if=1', '/if/?if=1';
+is(ask('/if/', to => '127.0.0.1:8446', host => '127.0.0.1', method => 'POST')
+    ->status, 403, '"limit_except" beside it holds');
 
 for my $method (qw(POST PUT DELETE OPTIONS PROPFIND)) {
     my $r = ask('/', method => $method);

@@ -250,6 +250,14 @@ test_prometheus(void)
     ok(!has(&t, "bad"), "what is no figure is not passed on");
     free(t.data);
     json_decref(doc);
+
+    doc = document(WB(T(A("a", "failed", "x")) "," T(A("a", "active", ""))));
+    memset(&t, 0, sizeof(t));
+    cms_status_prometheus(doc, NULL, 0, &t);
+    ok(has(&t, "address=\"a\"} 0\n") && !has(&t, "address=\"a\"} 1\n"),
+       "a target that is written twice has one sample");
+    free(t.data);
+    json_decref(doc);
 }
 
 int
