@@ -90,8 +90,8 @@ is($turn->allocate('1500000000:guest', 'right'), 401, 'a time-limited name');
 ok($turn->wait_log(qr/"1500000000:guest" .*: the time in this time-limited /),
     '... whose time is over');
 {
-    my ($name, $password) = @{$pg->dbh->selectrow_arrayref(
-        "select * from turn.issue('octavio.test', 'guest-17', interval '1 hour')")};
+    my ($name, $password) = @{$pg->dbh->selectrow_arrayref("select *
+        from turn.issue('octavio.test', 'guest-17', interval '1 hour')")};
     is($turn->allocate($name, $password), 'ok', 'a good one');
     is($turn->allocate($name, 'wrong'), 401, '... with a wrong password');
     ok($turn->wait_log(qr/user "\Q$name\E" .*: wrong password/),
@@ -104,14 +104,15 @@ counts({right => 4, wrong_password => 10, unknown_name => 3}, 'all counted');
 {
     my $old = $turn->session({user => 'changing', password => 'new'});
     like($old->step('allocate'), qr/401/, 'a password that is not set yet');
-    counts({right => 4, wrong_password => 11, unknown_name => 3}, '... is wrong');
+    counts({right => 4, wrong_password => 11, unknown_name => 3},
+        '... is wrong');
     $pg->value("select turn.set_password('octavio.test', 'changing', 'new')");
     ok(wait_until(sub { $turn->allocate('changing', 'new') eq 'ok' }),
         'it is set');
     my $before = logins()->{wrong_password};
     like($old->step('allocate'), qr/^allocate ok/,
         '... and in the old connection it is right, too');
-    my $right = wait_until(sub { my $f = logins(); $f->{right} >= 6 && $f }, 10);
+    my $right = wait_until(sub { my $f = logins(); $f->{right} >= 6 && $f });
     is($right->{wrong_password}, $before,
         "... though coturn first checks with the old key");
 }
