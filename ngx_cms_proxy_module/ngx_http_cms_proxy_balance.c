@@ -17,8 +17,7 @@
 /* what a request counts in its pool, if it became a WebSocket */
 
 typedef struct {
-    ngx_http_cms_proxy_slot_t       *slot;
-    ngx_uint_t                       epoch;
+    ngx_int_t                        place;
 } ngx_http_cms_proxy_websocket_t;
 
 
@@ -661,10 +660,8 @@ ngx_http_cms_proxy_balance_websocket(ngx_http_request_t *r,
 
     ws = cln->data;
 
-    ws->slot = &bp->webbridge->record->slots[bp->current - 1];
-    ws->epoch = ws->slot->epoch;
-
-    ngx_http_cms_proxy_count_websocket(ws->slot, 1);
+    ws->place = ngx_http_cms_proxy_websocket_opened(
+                           &bp->webbridge->record->slots[bp->current - 1]);
 
     cln->handler = ngx_http_cms_proxy_websocket_cleanup;
 
@@ -677,9 +674,5 @@ ngx_http_cms_proxy_websocket_cleanup(void *data)
 {
     ngx_http_cms_proxy_websocket_t *ws = data;
 
-    /* the slot may hold another address by now, with counters of its own */
-
-    if (ws->slot->epoch == ws->epoch) {
-        ngx_http_cms_proxy_count_websocket(ws->slot, -1);
-    }
+    ngx_http_cms_proxy_websocket_closed(ws->place);
 }

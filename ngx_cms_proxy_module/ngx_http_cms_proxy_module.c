@@ -447,7 +447,7 @@ ngx_http_cms_proxy_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    ngx_http_cms_proxy_init_zone_process(cycle);
+    ngx_http_cms_proxy_init_websockets_process();
     ngx_http_cms_proxy_init_health_process(cycle);
 
     return ngx_http_cms_proxy_init_resolve_process(cycle);
@@ -462,7 +462,7 @@ ngx_http_cms_proxy_exit_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_cms_proxy_exit_health_process(cycle);
-    ngx_http_cms_proxy_exit_zone_process(cycle);
+    ngx_http_cms_proxy_exit_websockets_process();
 }
 
 

@@ -102,8 +102,8 @@ static void ngx_http_cms_proxy_take_answers(
 static ngx_uint_t ngx_http_cms_proxy_place(ngx_http_cms_proxy_srv_conf_t *wb,
     ngx_http_cms_proxy_target_t *target, ngx_http_cms_proxy_answers_t *answers,
     ngx_uint_t *left);
-static ngx_uint_t ngx_http_cms_proxy_fill_slot(ngx_http_cms_proxy_slot_t *slot,
-    ngx_http_cms_proxy_answer_t *answer);
+static ngx_uint_t ngx_http_cms_proxy_fill_slot(ngx_str_t *webbridge,
+    ngx_http_cms_proxy_slot_t *slot, ngx_http_cms_proxy_answer_t *answer);
 static void ngx_http_cms_proxy_log_addresses(
     ngx_http_cms_proxy_follow_t *follow);
 static void ngx_http_cms_proxy_resolve_failed(
@@ -985,7 +985,8 @@ ngx_http_cms_proxy_place(ngx_http_cms_proxy_srv_conf_t *wb,
         answers->list[i].weight = places[i].weight;
 
         held[places[i].slot].slot = 1;
-        changed |= ngx_http_cms_proxy_fill_slot(&slot[places[i].slot],
+        changed |= ngx_http_cms_proxy_fill_slot(&wb->name,
+                                                &slot[places[i].slot],
                                                 &answers->list[i]);
     }
 
@@ -1003,8 +1004,8 @@ ngx_http_cms_proxy_place(ngx_http_cms_proxy_srv_conf_t *wb,
 /* WebSockets to the address before stay counted until they end */
 
 static ngx_uint_t
-ngx_http_cms_proxy_fill_slot(ngx_http_cms_proxy_slot_t *slot,
-    ngx_http_cms_proxy_answer_t *answer)
+ngx_http_cms_proxy_fill_slot(ngx_str_t *webbridge,
+    ngx_http_cms_proxy_slot_t *slot, ngx_http_cms_proxy_answer_t *answer)
 {
     ngx_uint_t  changed;
 
@@ -1046,10 +1047,8 @@ ngx_http_cms_proxy_fill_slot(ngx_http_cms_proxy_slot_t *slot,
     slot->requests = 0;
     slot->failures = 0;
 
-    /* those of the address before end on their own, and uncounted */
-
-    slot->epoch++;
-    ngx_memzero(slot->websockets, sizeof(slot->websockets));
+    slot->key = ngx_http_cms_proxy_websocket_key(webbridge, slot->name,
+                                                 slot->name_len);
 
     ngx_http_cms_proxy_probe_soon(slot);
 

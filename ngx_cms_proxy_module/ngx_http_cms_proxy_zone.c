@@ -61,15 +61,12 @@ static void ngx_http_cms_proxy_take_over_slot(
     ngx_http_cms_proxy_slot_t *slot, ngx_http_cms_proxy_slot_t *old);
 static ngx_http_cms_proxy_slot_t *ngx_http_cms_proxy_find_address(
     ngx_http_cms_proxy_record_t *record, ngx_http_cms_proxy_slot_t *slot);
-static void ngx_http_cms_proxy_clear_seat(ngx_http_cms_proxy_root_t *root,
-    ngx_uint_t seat);
 
 
 /* of this process: the zone that it works with, and where it counts */
 
 static ngx_slab_pool_t            *ngx_http_cms_proxy_shpool;
 static ngx_http_cms_proxy_root_t  *ngx_http_cms_proxy_current;
-static ngx_int_t                   ngx_http_cms_proxy_seat = -1;
 static ngx_uint_t                  ngx_http_cms_proxy_cycle;
 
 
@@ -115,6 +112,10 @@ ngx_http_cms_proxy_add_zone(ngx_conf_t *cf)
 
     mcf->zone->init = ngx_http_cms_proxy_init_zone;
     mcf->zone->data = mcf;
+
+    if (ngx_http_cms_proxy_add_websockets(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     ngx_http_cms_proxy_layout(mcf, layout);
 
@@ -474,6 +475,8 @@ ngx_http_cms_proxy_init_slots(ngx_http_cms_proxy_record_t *record,
         ngx_memcpy(&slot[i].sockaddr, addr->sockaddr, addr->socklen);
         slot[i].name_len = ngx_min(addr->name.len, NGX_SOCKADDR_STRLEN);
         ngx_memcpy(slot[i].name, addr->name.data, slot[i].name_len);
+        slot[i].key = ngx_http_cms_proxy_websocket_key(&record->name,
+                                           slot[i].name, slot[i].name_len);
     }
 
     if (line->kind == NGX_HTTP_CMS_PROXY_LITERAL) {
@@ -623,6 +626,7 @@ ngx_http_cms_proxy_take_over_slot(ngx_http_cms_proxy_slot_t *slot,
     ngx_http_cms_proxy_slot_t *old)
 {
     slot->state = old->state;
+    slot->key = old->key;
     slot->due = old->due;
     slot->passes = old->passes;
     slot->fails = old->fails;
@@ -704,76 +708,6 @@ ngx_http_cms_proxy_init_zone_module(ngx_cycle_t *cycle)
     }
 
     return NGX_OK;
-}
-
-
-/* a seat whose worker was killed is cleared by whoever comes next */
-
-void
-ngx_http_cms_proxy_init_zone_process(ngx_cycle_t *cycle)
-{
-    ngx_uint_t                  i;
-    ngx_http_cms_proxy_root_t  *root;
-
-    root = ngx_http_cms_proxy_current;
-
-    ngx_http_cms_proxy_lock();
-
-    for (i = 0; i < NGX_HTTP_CMS_PROXY_SEATS; i++) {
-
-        if (root->seats[i] && kill((ngx_pid_t) root->seats[i], 0) == -1
-            && ngx_errno == NGX_ESRCH)
-        {
-            ngx_http_cms_proxy_clear_seat(root, i);
-        }
-    }
-
-    for (i = 0; i < NGX_HTTP_CMS_PROXY_SEATS; i++) {
-
-        if (root->seats[i] == 0) {
-            root->seats[i] = ngx_pid;
-            ngx_http_cms_proxy_seat = i;
-            break;
-        }
-    }
-
-    ngx_http_cms_proxy_unlock();
-}
-
-
-void
-ngx_http_cms_proxy_exit_zone_process(ngx_cycle_t *cycle)
-{
-    if (ngx_http_cms_proxy_seat == -1) {
-        return;
-    }
-
-    ngx_http_cms_proxy_lock();
-
-    ngx_http_cms_proxy_clear_seat(ngx_http_cms_proxy_current,
-                                  ngx_http_cms_proxy_seat);
-
-    ngx_http_cms_proxy_unlock();
-
-    ngx_http_cms_proxy_seat = -1;
-}
-
-
-static void
-ngx_http_cms_proxy_clear_seat(ngx_http_cms_proxy_root_t *root, ngx_uint_t seat)
-{
-    ngx_uint_t                    i, k;
-    ngx_http_cms_proxy_record_t  *record;
-
-    for (i = 0; i < root->nrecords; i++) {
-        record = &root->records[i];
-
-        for (k = 0; k < record->nslots; k++) {
-            record->slots[k].websockets[seat] = 0;
-        }
-    }
-
-    root->seats[seat] = 0;
 }
 
 
@@ -897,34 +831,4 @@ ngx_http_cms_proxy_claim(ngx_atomic_t *due, ngx_msec_t lease)
     }
 
     return ngx_atomic_cmp_set(due, was, ngx_current_msec + lease);
-}
-
-
-/* nobody else writes to this worker's seat */
-
-void
-ngx_http_cms_proxy_count_websocket(ngx_http_cms_proxy_slot_t *slot,
-    ngx_int_t n)
-{
-    if (ngx_http_cms_proxy_seat != -1) {
-        slot->websockets[ngx_http_cms_proxy_seat] += n;
-        return;
-    }
-
-    (void) ngx_atomic_fetch_add(&slot->unseated, n);
-}
-
-
-ngx_uint_t
-ngx_http_cms_proxy_websockets(ngx_http_cms_proxy_slot_t *slot)
-{
-    ngx_uint_t  i, n;
-
-    n = slot->unseated;
-
-    for (i = 0; i < NGX_HTTP_CMS_PROXY_SEATS; i++) {
-        n += slot->websockets[i];
-    }
-
-    return n;
 }

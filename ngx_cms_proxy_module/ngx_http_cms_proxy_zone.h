@@ -10,7 +10,7 @@
  * for what is due and claims it by compare-and-swap of "due".
  *
  * ngx_http_cms_proxy_zone.c makes the zone, _targets.c reads the lines,
- * _peers.c writes the stock peers.
+ * _peers.c writes the stock peers, _websockets.c counts.
  */
 
 
@@ -27,14 +27,6 @@
 
 #define NGX_HTTP_CMS_PROXY_NAME_SLOTS   8
 #define NGX_HTTP_CMS_PROXY_SRV_SLOTS    16
-
-
-/*
- * Workers, those of earlier cycles included, that have a count of WebSockets
- * of their own; others share one, from which nobody takes a killed worker's.
- */
-
-#define NGX_HTTP_CMS_PROXY_SEATS        64
 
 
 /* state of a slot */
@@ -111,11 +103,7 @@ typedef struct {
     ngx_atomic_t                     failures;
     ngx_atomic_t                     answered;  /* a guest; see due */
 
-    /* live ones, by worker, so that a killed worker's are dropped */
-
-    uint32_t                         websockets[NGX_HTTP_CMS_PROXY_SEATS];
-    ngx_atomic_t                     unseated;  /* of workers without seat */
-    ngx_uint_t                       epoch;     /* whose they are */
+    ngx_atomic_uint_t                key;       /* of its WebSockets */
 } ngx_http_cms_proxy_slot_t;
 
 
@@ -156,8 +144,6 @@ typedef struct {
     ngx_uint_t                       version;   /* sizes, for one */
     u_char                           layout[16]; /* MD5 of all lines */
     u_char                           key[32];   /* random, kept on reload */
-    ngx_atomic_t                     seats[NGX_HTTP_CMS_PROXY_SEATS]; /* pid */
-
     /* peers that are being written, under the mutex, and in which cycle */
 
     ngx_http_upstream_rr_peers_t    *written;
@@ -186,8 +172,6 @@ typedef struct {
 
 ngx_int_t ngx_http_cms_proxy_add_zone(ngx_conf_t *cf);
 ngx_int_t ngx_http_cms_proxy_init_zone_module(ngx_cycle_t *cycle);
-void ngx_http_cms_proxy_init_zone_process(ngx_cycle_t *cycle);
-void ngx_http_cms_proxy_exit_zone_process(ngx_cycle_t *cycle);
 
 ngx_http_cms_proxy_root_t *ngx_http_cms_proxy_root(ngx_cycle_t *cycle);
 
@@ -223,10 +207,23 @@ void ngx_http_cms_proxy_probe_soon(ngx_http_cms_proxy_slot_t *slot);
 
 ngx_uint_t ngx_http_cms_proxy_claim(ngx_atomic_t *due, ngx_msec_t lease);
 
-/* a WebSocket of this worker began (1) or ended (-1); how many are live */
 
-void ngx_http_cms_proxy_count_websocket(ngx_http_cms_proxy_slot_t *slot,
-    ngx_int_t n);
+/* ngx_http_cms_proxy_websockets.c */
+
+ngx_int_t ngx_http_cms_proxy_add_websockets(ngx_conf_t *cf);
+void ngx_http_cms_proxy_init_websockets_process(void);
+void ngx_http_cms_proxy_exit_websockets_process(void);
+
+ngx_atomic_uint_t ngx_http_cms_proxy_websocket_key(ngx_str_t *webbridge,
+    u_char *address, size_t len);
+
+/* a WebSocket of this worker: "closed" takes what "opened" has returned */
+
+ngx_int_t ngx_http_cms_proxy_websocket_opened(ngx_http_cms_proxy_slot_t *slot);
+void ngx_http_cms_proxy_websocket_closed(ngx_int_t place);
+
+/* how many are live at the slot's address, in all workers of all cycles */
+
 ngx_uint_t ngx_http_cms_proxy_websockets(ngx_http_cms_proxy_slot_t *slot);
 
 
