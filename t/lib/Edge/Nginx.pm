@@ -148,6 +148,8 @@ sub wait_access {
 sub reload {
     my ($self, %o) = @_;
     spew($self->{conf_file}, $self->conf(%$self, %o)) if %o;
+    # nginx has its pid file before it has workers
+    wait_until(sub { scalar $self->workers }, 30);
     my %old = map { $_ => 1 } $self->_workers;
     my $seen = length $self->error_log;
     $self->{process}->signal('HUP');
