@@ -125,7 +125,8 @@ like($prom, qr/^cms_edge_turn_look_ups_total\{outcome="valid",tier="memory"\} /m
 unlike($prom . slurp("$dir/turn.json"), qr/guest|nobody|leaving/,
     'and no name of a user');
 SKIP: {
-    my ($promtool) = grep { -x } map { "$_/promtool" } split /:/, $ENV{PATH};
+    my ($promtool) = grep { -x } map { "$_/promtool" } split(/:/, $ENV{PATH}),
+        "$Edge::Netns::root/build";
     skip 'there is no promtool', 1 if !$promtool;
     is(qx($promtool check metrics < $dir/turn.prom 2>&1), '',
         'promtool finds no fault');
