@@ -9,6 +9,8 @@ use Edge::Nginx;
 use Edge::Process qw(slurp spew wait_until);
 use Edge::Tunnel;
 use Edge::WebBridge;
+use IO::Select;
+use IO::Socket::UNIX;
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -40,7 +42,7 @@ SKIP: {
         (undef, $said) = $tunnel->on($host,
             "systemd-analyze security --no-pager --offline=true $unit");
         my ($exposure) = $said =~ /exposure level .*: ([\d.]+)/;
-        cmp_ok($exposure // 10, '<', 2.5, '... and calls it well confined');
+        cmp_ok($exposure // 10, '<=', 2.5, '... and calls it well confined');
     }
 }
 
@@ -354,7 +356,7 @@ sub as {
 sub local_service {
     my ($path) = @_;
     my $s = IO::Socket::UNIX->new(Peer => $path) or return "no $path: $!";
-    return <$s> // '';
+    return IO::Select->new($s)->can_read(5) ? <$s> // '' : 'silence';
 }
 
 # What comes out of a forwarding from here. Without an option it is added to an
@@ -371,7 +373,7 @@ sub through {
             ? run(qw(curl -sS -m 5 --socks5 127.0.0.1:1080
                 telnet://127.0.0.1:5432))
             : (0, local_service('/tmp/l'));
-        $got = $text if $text =~ /secret/ || $text =~ /^no /;
+        $got = $text if $text =~ /secret|silence|^no /;
     }}, '-v', defined $option ? ($option, $value) : @master, @at);
     return $got;
 }

@@ -201,14 +201,15 @@ sub thaw { _nft($_[0]{edge}, 'delete table ip frozen') }
 # ---- what the account tries ----
 
 # ssh(arguments ...): as an inside host's administrator would call it by hand,
-# with its key. It ends by itself, or once the edge has started its session,
-# and so has judged all that it asked for. (What it said, and 1 when it was let
+# with its key. It ends by itself, or once the edge has judged all that it asked
+# for and runs its own command in place of what was asked for. (What it said, and 1 when it was let
 # in.) A leading hash: on => 'inside2', program => 'scp', root => 1, while =>
 # code that is called with its Edge::Process before it is ended.
 sub ssh {
     my ($self, @arguments) = @_;
     my %o = ref $arguments[0] ? %{shift @arguments} : ();
     my $sessions = $self->_started;
+    my %before = map { $_ => 1 } $self->commands;
     my $process = Edge::Process->start(
         name => 'by-hand' . ++$self->{by_hand},
         argv => [$self->_on($o{on} // 'inside'), $o{root} ? () : ('setpriv',
@@ -219,7 +220,8 @@ sub ssh {
     my $in;
     wait_until(sub {
         $in = $self->_started > $sessions;
-        return $in || !$process->alive;
+        return !$process->alive
+            || $in && grep { !$before{$_} } $self->commands;
     }, 20) or croak "ssh @arguments does nothing: " . $process->log_text;
     $o{while}->($process) if $o{while};
     $process->stop;
