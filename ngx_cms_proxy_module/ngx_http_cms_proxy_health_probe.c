@@ -690,13 +690,15 @@ static void
 ngx_http_cms_proxy_probe_verdict(ngx_http_cms_proxy_probe_t *probe,
     ngx_uint_t passed, ngx_http_cms_proxy_reason_t *reason)
 {
-    ngx_str_t                     why;
-    ngx_uint_t                    state;
-    ngx_http_cms_proxy_slot_t    *slot;
-    ngx_http_cms_proxy_health_t  *health;
+    ngx_str_t                       why;
+    ngx_uint_t                      n, state;
+    ngx_http_cms_proxy_slot_t      *slot;
+    ngx_http_cms_proxy_health_t    *health;
+    ngx_http_cms_proxy_srv_conf_t  *wb;
 
     slot = probe->slot;
     health = probe->health;
+    wb = health->webbridge;
 
     if (passed) {
         reason->cause = NGX_HTTP_CMS_PROXY_NO_CAUSE;
@@ -714,7 +716,7 @@ ngx_http_cms_proxy_probe_verdict(ngx_http_cms_proxy_probe_t *probe,
 
     /* of an address that is no longer there */
 
-    if (!health->webbridge->record->probed
+    if (!wb->record->probed
         || slot->state == NGX_HTTP_CMS_PROXY_UNUSED
         || ngx_cmp_sockaddr(&slot->sockaddr.sockaddr, slot->socklen,
                             &probe->sockaddr.sockaddr, probe->socklen, 1)
@@ -738,6 +740,12 @@ ngx_http_cms_proxy_probe_verdict(ngx_http_cms_proxy_probe_t *probe,
             state = NGX_HTTP_CMS_PROXY_ACTIVE;
         }
 
+    } else if (reason->cause == NGX_HTTP_CMS_PROXY_TIMED_OUT
+               && probe->step != ngx_http_cms_proxy_connecting
+               && (ngx_msec_int_t) (slot->answered - probe->started) > 0)
+    {
+        /* slow, here or there, but guests have been answered meanwhile */
+
     } else {
         slot->passes = 0;
         slot->fails++;
@@ -756,8 +764,17 @@ ngx_http_cms_proxy_probe_verdict(ngx_http_cms_proxy_probe_t *probe,
     why.data = reason->text;
     why.len = reason->len;
 
-    ngx_http_cms_proxy_set_state(health->webbridge, slot, state, reason->cause,
-                                 &why);
+    ngx_http_cms_proxy_set_state(wb, slot, state, reason->cause, &why);
+
+    /* a request that failed for reasons of its own takes nobody's target away */
+
+    n = slot - wb->record->slots;
+
+    if (passed && state == NGX_HTTP_CMS_PROXY_ACTIVE && wb->peers
+        && wb->peers[n]->fails)
+    {
+        ngx_http_cms_proxy_clear_fails(wb, slot);
+    }
 }
 
 

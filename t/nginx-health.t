@@ -5,7 +5,7 @@ use Edge::Certs;
 use Edge::HttpClient;
 use Edge::Nginx;
 use Edge::Process qw(wait_until slurp spew);
-use Edge::RecordingApp;
+use Edge::RecordingApp qw(script);
 use IO::Select;
 use IO::Socket::INET;
 use POSIX qw(_exit strftime);
@@ -231,6 +231,10 @@ web_bridge('as_guests', '127.0.0.3:9443',
 web_bridge('internal', '127.0.0.3:9444', 'internal_uri cms.octavio.test:8443;'
     . ' upstream_host internal; health_check;');
 
+web_bridge('pair', '127.0.0.3:9084 fail_timeout=60s',
+    'target 127.0.0.3:9085 fail_timeout=60s; tls off; affinity off;'
+    . 'health_check interval=1s timeout=1s fails=1000;');
+
 sub app {
     my ($name, $at, @cert) = @_;
     return Edge::RecordingApp->start(name => $name, listen => $at,
@@ -239,6 +243,7 @@ sub app {
 my $restarted = app('restarted', '127.0.0.3:9080');
 my $off = app('off', '127.0.0.3:9081');
 my $as_guests = app('as_guests', '127.0.0.3:9443', $guest);
+my @pair = map { app("pair$_", "127.0.0.3:908$_") } 4, 5;
 my $internal = app('internal', '127.0.0.3:9444', 'cms.octavio.test');
 
 my $http = <<"CONF";
@@ -311,6 +316,16 @@ ok(wait_until(sub { said('restarted') > 1 }, 30), 'it comes back:');
 is_deeply([said('restarted')],
     ['failed: connection refused', 'is active again'], 'in one line');
 is(get('restarted')->status, 200, 'and serves guests');
+
+# ---- what guests' requests make of it ----
+
+# One page fails, for whatever reason: nginx takes the target out for its
+# fail_timeout, a probe that passes puts it in again.
+Edge::HttpClient->new(to => '127.0.0.1:80')->request('POST', '/pair/x',
+    [Host => $guest, script({reset => 1})], 'x');
+$_->clear for @pair;
+ok(wait_until(sub { get('pair'); 2 == grep { $_->requests } @pair }, 20),
+    'a page that fails takes no target away that answers its probes');
 
 # ---- switched off ----
 
