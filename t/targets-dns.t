@@ -107,7 +107,8 @@ follows("$_: what comes after", $_, '127.0.0.6:80') for @troubled;
 
 $dns->stop;
 sleep 2 * $ttl;
-is(served_by('named'), '127.0.0.5:80', 'no DNS server: the last good one serves');
+is(served_by('named'), '127.0.0.5:80',
+    'no DNS server: the last good one serves');
 ok($edge->reload, '... and nginx can be reloaded');
 is(served_by('named'), '127.0.0.5:80', '... without forgetting it');
 $dns->set('cms.octavio.test' => {A => ['127.0.0.7']});
@@ -139,7 +140,8 @@ $dns->set($srv => {SRV => [service([10, 1, 8080, 'six'])]});
 follows('another port and IPv6', 'service', '[::1]:8080');
 $dns->set($srv => {rcode => 'NXDOMAIN'});
 sleep 2 * $ttl;
-is(served_by('service'), '[::1]:8080', 'no such service: the last good one serves');
+is(served_by('service'), '[::1]:8080',
+    'no such service: the last good one serves');
 
 # ---- no target line ----
 

@@ -33,7 +33,8 @@ note(Edge::Guests::summary(@requests));
 is(scalar(grep { !$_->{ok} } @requests), 0, 'five reloads: no request fails');
 is(scalar($meetings->events('dropped')), 0, '... no WebSocket ends');
 is(scalar($meetings->events('unheard')), 0, '... each still works');
-is(scalar($site->bridge('sick')->requests), $seen, '... what had failed gets no guest');
+is(scalar($site->bridge('sick')->requests), $seen,
+    '... what had failed gets no guest');
 is(scalar(() = $site->edge->error_log =~ /127\.0\.0\.4:443 .* failed:/g), 1,
     '... and is not found out anew');
 $site->mend('sick');

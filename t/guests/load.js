@@ -31,7 +31,8 @@ async function ask(guest, due) {
   } catch (error) {
     outcome = (error.code || error.message).replace(/\s+/g, '_');
   }
-  console.log(Math.round(due), Math.round(Date.now() - due), outcome, who, repeated);
+  console.log(Math.round(due), Math.round(Date.now() - due), outcome, who,
+    repeated);
   open -= 1;
   end();
 }

@@ -9,6 +9,7 @@ package Edge::ManyWebBridges;
 
 use strict;
 use warnings;
+use Edge::Certs;
 use Edge::Nginx;
 
 # The address of a target of web bridge $n: 127.1.0.1 and on; first is 0 or 1.
@@ -21,37 +22,48 @@ sub address {
 sub guest { return "guest$_[0].octavio.test" }
 
 # http(n, ...): for http { }: n web bridges and one server on 127.0.0.1:8000.
-#   inside   lines in each cms_webbridge { } ('tls off;')
+#   inside   lines in each cms_webbridge { } ('tls off;'); what answers has
+#            TLS as well, with a certificate of the test CA 'inside'
 #   targets  code that gives the targets of web bridge n ([address, address])
+#   first    0; the number of the first
 #   servers  1: a server for each, on its name, instead of one for all
 sub http {
     my ($n, %o) = @_;
     my $inside = $o{inside} // 'tls off;';
     my $targets = $o{targets} // sub { [address($_[0], 0),
         address($_[0], 1)] };
+    my $first = $o{first} // 0;
+    my @number = ($first .. $first + $n - 1);
     my $http = join '', map {
         my $lines = join ' ', map { "target $_;" } @{$targets->($_)};
         "cms_webbridge b$_ { guest_uri ${\guest($_)}; $lines $inside }\n";
-    } 0 .. $n - 1;
+    } @number;
     if ($o{servers}) {
         return "server_names_hash_max_size 65536;\n" . $http
             . join '', map { "server { listen 127.0.0.1:8000;"
                 . " server_name ${\guest($_)};"
-                . " location / { cms_proxy b$_; } }\n" } 0 .. $n - 1;
+                . " location / { cms_proxy b$_; } }\n" } @number;
     }
     return $http . "server {\n    listen 127.0.0.1:8000;\n"
         . "    location / { cms_proxy "
-        . join(' ', map { "b$_" } 0 .. $n - 1) . "; }\n}\n";
+        . join(' ', map { "b$_" } @number) . "; }\n}\n";
 }
 
-# answering: an Edge::Nginx that answers 200 at every address, port 80.
+# answering: an Edge::Nginx that answers 200 at every address, ports 80 and 443.
 sub answering {
+    my ($cert, $key) = Edge::Certs::cert('inside', '*.octavio.test');
     return Edge::Nginx->start(name => 'web-bridges', modules => [],
         workers => 1, connections => 8192,
         log_format => '$msec $server_addr $http_user_agent',
-        http => "server {\n    listen 80;\n"
-            . '    location / { add_header X-At $server_addr; return 200; }'
-            . "\n}\n");
+        http => <<"CONF");
+server {
+    listen 80;
+    listen 443 ssl;
+    ssl_certificate $cert;
+    ssl_certificate_key $key;
+    location / { add_header X-At \$server_addr; return 200; }
+}
+CONF
 }
 
 # probes(nginx of answering()): {address => [times]}.

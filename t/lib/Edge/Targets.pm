@@ -41,7 +41,8 @@ sub start {
     }
     $self->{conf} = \%o;
     $self->{edge} = Edge::Nginx->start(main => $o{main} // '',
-        workers => $o{workers} // 2, error_level => 'notice', http => $self->http);
+        workers => $o{workers} // 2, error_level => 'notice',
+        http => $self->http);
     return $self;
 }
 
