@@ -123,7 +123,7 @@ test_long(void)
     name[1000] = '\0';
     for (int shift = 0; shift < 2; shift++) {
         doc = json_pack("{s:{s:s, s:s, s:s}}", "turn", "state", "unknown",
-                        "file", name, "error", shift ? "x" : "xy");
+                        "file", name + shift, "error", shift ? "x" : "xy");
         cms_status_problems(doc);
         problems = json_object_get(doc, "problems");
         text = cms_status_string(json_array_get(problems, 0), "text");
