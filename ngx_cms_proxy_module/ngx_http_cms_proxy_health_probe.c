@@ -766,7 +766,7 @@ ngx_http_cms_proxy_probe_verdict(ngx_http_cms_proxy_probe_t *probe,
 
     ngx_http_cms_proxy_set_state(wb, slot, state, reason->cause, &why);
 
-    /* a request that failed for reasons of its own takes nobody's target away */
+    /* one page that failed takes the target from nobody for long */
 
     n = slot - wb->record->slots;
 
