@@ -5,7 +5,8 @@
  * coturn's relay threads: what it does takes as long for a wrong password as
  * for an unknown name, or who asks could tell them apart. One thread does the
  * rest: it knows a request that came twice, and one that coturn checked with an
- * old key before it asked for the new one.
+ * old key before it asked for the new one. With use-auth-secret or oauth coturn
+ * tries passwords while it asks; then only those that are right count.
  */
 
 #ifndef LOGINS_H
