@@ -513,6 +513,7 @@ ngx_http_cms_proxy_balance_chosen(ngx_http_cms_proxy_balance_t *bp,
     slot = &wb->record->slots[i];
 
     bp->current = i + 1;
+    bp->key = slot->key;
     bp->tried[i / (8 * sizeof(uintptr_t))] |=
                              (uintptr_t) 1 << i % (8 * sizeof(uintptr_t));
 
@@ -565,8 +566,15 @@ ngx_http_cms_proxy_balance_failed(ngx_http_cms_proxy_balance_t *bp,
     ngx_http_cms_proxy_slot_t  *slot;
 
     i = bp->current - 1;
-    slot = &bp->webbridge->record->slots[i];
+    slot = ngx_http_cms_proxy_balance_slot(bp);
     u = bp->request->upstream;
+
+    /* of an address that DNS has taken away; the next is not to blame */
+
+    if (slot == NULL) {
+        return state & ~NGX_PEER_FAILED;
+    }
+
     c = pc->connection;
 
     timedout = c && (c->read->timedout || c->write->timedout);
@@ -626,6 +634,19 @@ ngx_http_cms_proxy_balance_notify(ngx_peer_connection_t *pc, void *data,
 }
 
 
+/* the slot that is asked; NULL: it holds another address by now */
+
+ngx_http_cms_proxy_slot_t *
+ngx_http_cms_proxy_balance_slot(ngx_http_cms_proxy_balance_t *bp)
+{
+    ngx_http_cms_proxy_slot_t  *slot;
+
+    slot = &bp->webbridge->record->slots[bp->current - 1];
+
+    return (slot->key == bp->key) ? slot : NULL;
+}
+
+
 /* the header of an answer is there: from now on it may take its time */
 
 void
@@ -635,9 +656,9 @@ ngx_http_cms_proxy_balance_answered(ngx_http_cms_proxy_balance_t *bp)
 
     ngx_http_cms_proxy_unwatch(bp);
 
-    slot = &bp->webbridge->record->slots[bp->current - 1];
+    slot = ngx_http_cms_proxy_balance_slot(bp);
 
-    if (slot->answered != ngx_current_msec) {
+    if (slot && slot->answered != ngx_current_msec) {
         slot->answered = ngx_current_msec;
     }
 }
@@ -650,7 +671,14 @@ ngx_http_cms_proxy_balance_websocket(ngx_http_request_t *r,
     ngx_http_cms_proxy_balance_t *bp)
 {
     ngx_pool_cleanup_t              *cln;
+    ngx_http_cms_proxy_slot_t       *slot;
     ngx_http_cms_proxy_websocket_t  *ws;
+
+    slot = ngx_http_cms_proxy_balance_slot(bp);
+
+    if (slot == NULL) {
+        return NGX_OK;
+    }
 
     cln = ngx_pool_cleanup_add(r->pool,
                                sizeof(ngx_http_cms_proxy_websocket_t));
@@ -660,8 +688,7 @@ ngx_http_cms_proxy_balance_websocket(ngx_http_request_t *r,
 
     ws = cln->data;
 
-    ws->place = ngx_http_cms_proxy_websocket_opened(
-                           &bp->webbridge->record->slots[bp->current - 1]);
+    ws->place = ngx_http_cms_proxy_websocket_opened(slot);
 
     cln->handler = ngx_http_cms_proxy_websocket_cleanup;
 

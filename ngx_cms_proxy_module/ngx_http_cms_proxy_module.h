@@ -212,6 +212,7 @@ struct ngx_http_cms_proxy_balance_s {
     ngx_http_cms_proxy_ctx_t        *ctx;      /* NULL: not by cms_proxy */
 
     ngx_uint_t                       current;  /* slot asked + 1, or 0 */
+    ngx_atomic_uint_t                key;      /* of its address */
     ngx_uint_t                       wanted;   /* slot of the cookie + 1 */
     ngx_uint_t                       stale;    /* closed when reused */
     uintptr_t                       *tried;    /* bits by slot */
@@ -323,6 +324,8 @@ char *ngx_http_cms_proxy_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_cms_proxy_interpose(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
+ngx_http_cms_proxy_slot_t *ngx_http_cms_proxy_balance_slot(
+    ngx_http_cms_proxy_balance_t *bp);
 void ngx_http_cms_proxy_balance_answered(ngx_http_cms_proxy_balance_t *bp);
 ngx_int_t ngx_http_cms_proxy_balance_websocket(ngx_http_request_t *r,
     ngx_http_cms_proxy_balance_t *bp);

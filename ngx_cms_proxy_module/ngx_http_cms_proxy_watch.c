@@ -141,7 +141,11 @@ ngx_http_cms_proxy_life(ngx_http_cms_proxy_balance_t *bp)
 {
     ngx_http_cms_proxy_slot_t  *slot;
 
-    slot = &bp->webbridge->record->slots[bp->current - 1];
+    slot = ngx_http_cms_proxy_balance_slot(bp);
+
+    if (slot == NULL) {
+        return ngx_http_cms_proxy_unsure;         /* DNS took it away */
+    }
 
     if (slot->state == NGX_HTTP_CMS_PROXY_FAILED) {
         return ngx_http_cms_proxy_dead;

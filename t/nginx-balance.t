@@ -45,7 +45,7 @@ my $http = join '', webbridge(two => @both),
 my $locations = join '', map { <<"CONF" } qw(two least hash random weighted
     location /$_/ { cms_proxy $_; proxy_read_timeout 4s; }
 CONF
-    spare full dead alone moves lost);
+    spare full dead alone lost);
 
 my $edge = Edge::Nginx->start(
     log_format => '$request_method $uri $status $upstream_addr',
@@ -57,6 +57,7 @@ server {
 $locations
     location = /status { cms_status; }
     server_name localhost;
+    location /moves/ { cms_proxy moves; }
     location /patient/ { cms_proxy two; }
     location /stay/ { cms_proxy two; proxy_next_upstream off; }
     location /sorry/ {
@@ -96,6 +97,8 @@ sub asked {
 sub clear { $_->clear for values %app }
 
 # ---- one of two is gone ----
+
+is(count(200, 3, 'GET', '/alone/'), 3, 'a single target serves');
 
 my @balancers = qw(two least hash random weighted spare);
 is(count(200, 4, 'GET', "/$_/"), 4, "$_: both serve") for @balancers;
@@ -147,15 +150,15 @@ is(asked('one', qr/slow/) + asked('two', qr/slow/), 1,
 
 $app{one}{process}->signal('STOP');
 my $start = time;
-is(count(200, 4, 'GET', '/patient/frozen'), 4,
-    'a frozen target: guests get pages');
-cmp_ok(time - $start, '<', 40, '... long before proxy_read_timeout');
-$start = time;
 is(ask('POST', '/lost/')->status, 504,
     'a POST that a frozen target has got is not sent again');
 cmp_ok(time - $start, '<', 40, '... and given up once that is found out');
+$start = time;
+is(count(200, 4, 'GET', '/patient/frozen'), 4,
+    'a frozen target: guests get pages');
+cmp_ok(time - $start, '<', 40, '... long before proxy_read_timeout');
 $app{one}{process}->signal('CONT');
-is(asked('two', qr/lost/), 0, '... nobody else got it');
+is(asked('two', qr{^POST /lost}), 0, 'nobody else got that POST');
 
 # ---- none at all ----
 
@@ -170,18 +173,17 @@ my $head = ask('HEAD', '/dead/');
 ok($head->status == 502 && $head->body eq '', 'HEAD gets its head');
 is(ask('GET', '/sorry/')->body, 'ours', "the administrator's page wins");
 is(ask('GET', '/dead/')->status, 502, 'the connection goes on');
-is(count(200, 3, 'GET', '/alone/'), 3, 'a single target serves');
 
 # ---- what the balancer counts ----
 
 is(count(200, 40, 'GET', '/full/'), 40,
     'connections are counted down as they are counted up');
 
-# Live WebSockets of the address that this name has now.
+# The address that this name has now, and a figure of it.
 sub live {
     my ($webbridge) = grep { $_->{name} eq 'moves' }
         @{decode_json(ask_status()->body)->{webbridges}};
-    return map { "$_->{address} $_->{websockets}" }
+    return map { "$_->{address} $_->{$_[0]}" }
         map { @{$_->{addresses}} } @{$webbridge->{targets}};
 }
 
@@ -199,9 +201,12 @@ sub websockets {
 }
 
 sub live_is {
-    my ($want, $what) = @_;
+    my ($want, $what, $figure) = @_;
     my $is;
-    wait_until(sub { ($is) = live(); ($is // '') eq $want }, 20);
+    wait_until(sub {
+        ($is) = live($figure // 'websockets');
+        ($is // '') eq $want;
+    }, 20);
     is($is, $want, $what);
 }
 
@@ -220,6 +225,15 @@ live_is("$at{two} 2", '... until they end');
 $dns->set('moves.octavio.test' => {A => ['127.0.0.2']});
 live_is("$at{one} 0", '... and the first, back again, begins anew');
 $_->close for @ws;
+
+my $late = Edge::HttpClient->new(to => '127.0.0.1:80');
+$late->send("POST /moves/ HTTP/1.1\r\nHost: $guest\r\nContent-Length: 0\r\n"
+    . join(': ', script({ wait => 8 }, { reset => 1 })) . "\r\n\r\n");
+wait_until(sub { asked('one', qr{^POST /moves/}) }, 20);
+$dns->set('moves.octavio.test' => {A => ['127.0.0.3']});
+live_is("$at{two} 0", 'a request is under way when its target goes');
+is($late->response->status, 502, '... and fails there');
+live_is("$at{two} 0", '... which is not held against the next', 'failures');
 
 unlike($edge->error_log, qr/\[(?:alert|emerg)\]|exited on/, 'no alerts');
 
