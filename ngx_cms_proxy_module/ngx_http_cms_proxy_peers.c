@@ -80,13 +80,17 @@ ngx_http_cms_proxy_init_peers(ngx_cycle_t *cycle,
 
 differ:
 
-    ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+    /* an error would end the master, that of a reload included */
+
+    ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
                   "the balancer of cms_webbridge \"%V\" has other servers "
-                  "than %ui, in %V:%ui",
+                  "than its %ui: they are left alone, in %V:%ui",
                   &wb->name, wb->record->nslots,
                   &wb->where.file, wb->where.line);
 
-    return NGX_ERROR;
+    wb->peers = NULL;
+
+    return NGX_OK;
 }
 
 
@@ -203,13 +207,19 @@ ngx_http_cms_proxy_lock_peers(ngx_http_cms_proxy_srv_conf_t *wb,
 {
 #if (NGX_HTTP_UPSTREAM_ZONE)
 
-    ngx_uint_t  i;
+    ngx_uint_t      i;
+
+    static time_t   locked;
 
     if (peers->shpool == NULL) {
         return NGX_OK;
     }
 
-    ngx_http_cms_proxy_note_written(peers);
+    /* it was in vain this second */
+
+    if (peers->rwlock != 0 && ngx_time() == locked) {
+        return NGX_AGAIN;
+    }
 
     for (i = 0; i < NGX_HTTP_CMS_PROXY_LOCK_TRIES; i++) {
 
@@ -217,6 +227,7 @@ ngx_http_cms_proxy_lock_peers(ngx_http_cms_proxy_srv_conf_t *wb,
             && ngx_atomic_cmp_set(&peers->rwlock, 0,
                                   NGX_HTTP_CMS_PROXY_LOCKED))
         {
+            ngx_http_cms_proxy_note_written(peers);
             return NGX_OK;
         }
 
@@ -228,7 +239,7 @@ ngx_http_cms_proxy_lock_peers(ngx_http_cms_proxy_srv_conf_t *wb,
         }
     }
 
-    ngx_http_cms_proxy_note_written(NULL);
+    locked = ngx_time();
 
     ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                   "the servers of cms_webbridge \"%V\" are locked, perhaps "
@@ -248,9 +259,9 @@ ngx_http_cms_proxy_lock_peers(ngx_http_cms_proxy_srv_conf_t *wb,
 static void
 ngx_http_cms_proxy_unlock_peers(ngx_http_upstream_rr_peers_t *peers)
 {
-    ngx_http_upstream_rr_peers_unlock(peers);
-
     ngx_http_cms_proxy_note_written(NULL);
+
+    ngx_http_upstream_rr_peers_unlock(peers);
 }
 
 
@@ -288,8 +299,8 @@ ngx_http_cms_proxy_write_peers(ngx_http_cms_proxy_srv_conf_t *wb,
 
 
 /*
- * The dead writer may have had the peers' lock, or just have noted them; in
- * either case all is written again.  Peers of another cycle are not known
+ * Noted is what is locked, so nobody living holds that lock; what the dead one
+ * began is written anew.  Peers of another cycle are not known
  * here, and theirs are a few connections that end.
  */
 

@@ -52,6 +52,7 @@ typedef struct {
     ngx_http_cms_proxy_target_t     *target;
     ngx_str_t                        service;   /* of what is asked now */
     ngx_uint_t                       again;     /* some hosts are missing */
+    ngx_uint_t                       odd;       /* some answers are no use */
 } ngx_http_cms_proxy_follow_t;
 
 
@@ -93,6 +94,8 @@ static void ngx_http_cms_proxy_add_answers(
     ngx_resolver_ctx_t *ctx);
 static void ngx_http_cms_proxy_add_srv(ngx_http_cms_proxy_answers_t *answers,
     ngx_http_cms_proxy_follow_t *follow, ngx_resolver_srv_name_t *srv);
+static void ngx_http_cms_proxy_drop_odd(ngx_http_cms_proxy_follow_t *follow,
+    ngx_http_cms_proxy_answers_t *answers);
 static ngx_http_cms_proxy_answer_t *ngx_http_cms_proxy_add_answer(
     ngx_http_cms_proxy_answers_t *answers, struct sockaddr *sockaddr,
     socklen_t socklen);
@@ -629,7 +632,14 @@ ngx_http_cms_proxy_resolved(ngx_resolver_ctx_t *ctx)
         follow->again = 0;
 
         ngx_http_cms_proxy_add_answers(&answers, follow, ctx);
-        ngx_http_cms_proxy_take_answers(follow, &answers, ctx->valid);
+        ngx_http_cms_proxy_drop_odd(follow, &answers);
+
+        if (answers.n) {
+            ngx_http_cms_proxy_take_answers(follow, &answers, ctx->valid);
+
+        } else {
+            state = NGX_RESOLVE_FORMERR;
+        }
     }
 
     ngx_resolve_name_done(ctx);
@@ -829,6 +839,43 @@ ngx_http_cms_proxy_add_srv(ngx_http_cms_proxy_answers_t *answers,
         answer->priority = srv->priority;
         answer->weight = srv->weight;
     }
+}
+
+
+/* 0.0.0.0 and :: are the edge itself, and nothing listens on port 0 */
+
+static void
+ngx_http_cms_proxy_drop_odd(ngx_http_cms_proxy_follow_t *follow,
+    ngx_http_cms_proxy_answers_t *answers)
+{
+    ngx_uint_t                    i, n, odd;
+    ngx_http_cms_proxy_answer_t  *list;
+
+    list = answers->list;
+    n = 0;
+
+    for (i = 0; i < answers->n; i++) {
+
+        if (ngx_inet_wildcard(&list[i].sockaddr.sockaddr)
+            || ngx_inet_get_port(&list[i].sockaddr.sockaddr) == 0)
+        {
+            continue;
+        }
+
+        list[n++] = list[i];
+    }
+
+    odd = answers->n - n;
+    answers->n = n;
+
+    if (odd && !follow->odd) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "DNS gives target \"%V\" of cms_webbridge \"%V\" %ui "
+                      "address(es) with port 0 or of no host: not used",
+                      &follow->line->text, &follow->wb->name, odd);
+    }
+
+    follow->odd = (odd != 0);
 }
 
 
@@ -1047,6 +1094,7 @@ ngx_http_cms_proxy_fill_slot(ngx_str_t *webbridge,
     slot->requests = 0;
     slot->failures = 0;
 
+    slot->epoch++;
     slot->key = ngx_http_cms_proxy_websocket_key(webbridge, slot->name,
                                                  slot->name_len);
 
@@ -1129,6 +1177,7 @@ ngx_http_cms_proxy_resolve_failed(ngx_http_cms_proxy_follow_t *follow,
                      "%s", (state == NGX_RESOLVE_NXDOMAIN) ? "no such name"
                      : (state == NGX_RESOLVE_TIMEDOUT) ? "no answer from DNS at"
                      : (state == NGX_ERROR) ? "out of memory or sockets"
+                     : (state == NGX_RESOLVE_FORMERR) ? "no usable address"
                      : ngx_resolver_strerror(state));
 
     for (i = 0; state == NGX_RESOLVE_TIMEDOUT && i < servers->nelts; i++) {

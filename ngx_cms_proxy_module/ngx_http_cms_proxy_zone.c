@@ -346,6 +346,7 @@ ngx_http_cms_proxy_init_root(ngx_http_cms_proxy_main_conf_t *mcf,
 {
     u_char                          *free;
     ngx_uint_t                       i;
+    ngx_slab_pool_t                 *shpool;
     ngx_http_cms_proxy_root_t       *old;
     ngx_http_cms_proxy_srv_conf_t  **wbp;
 
@@ -370,7 +371,13 @@ ngx_http_cms_proxy_init_root(ngx_http_cms_proxy_main_conf_t *mcf,
     old = ngx_http_cms_proxy_root_of(mcf->old_zone);
 
     if (old) {
+        shpool = (ngx_slab_pool_t *) mcf->old_zone->shm.addr;
+
+        ngx_shmtx_lock(&shpool->mutex);
+
         ngx_http_cms_proxy_take_over(root, old);
+
+        ngx_shmtx_unlock(&shpool->mutex);
 
     } else if (getrandom(root->key, sizeof(root->key), 0)
                != sizeof(root->key))
@@ -537,8 +544,6 @@ ngx_http_cms_proxy_find_record(ngx_http_cms_proxy_root_t *root,
     return NULL;
 }
 
-
-/* its workers may write meanwhile, but nobody takes an address away */
 
 static void
 ngx_http_cms_proxy_take_over_record(ngx_http_cms_proxy_record_t *record,

@@ -104,6 +104,7 @@ typedef struct {
     ngx_atomic_t                     answered;  /* a guest; see due */
 
     ngx_atomic_uint_t                key;       /* of its WebSockets */
+    ngx_uint_t                       epoch;     /* counts its addresses */
 } ngx_http_cms_proxy_slot_t;
 
 
