@@ -160,7 +160,7 @@ for (['root', $tunnel->at('root')],
         "refused: to be $what");
 }
 {
-    my ($said, $in) = $tunnel->ssh(@at, "id; touch $loot /run/cms-tunnel/x");
+    my ($said, $in) = $tunnel->ssh(@at, "id; touch /run/cms-tunnel/x");
     ok($in, 'refused: a command');
     unlike($said, qr/uid=/, '... it says nothing');
     my $terminal;
@@ -171,12 +171,12 @@ for (['root', $tunnel->at('root')],
     my ($sftp) = $tunnel->ssh('-o', 'StdinNull=no', '-s', @at, 'sftp');
     like($sftp, qr/subsystem request failed/, 'refused: sftp');
     spew("$Edge::Netns::dir/mine", "mine\n", 0644);
-    $tunnel->ssh({program => 'scp'}, $_, '-P', 2222, "$Edge::Netns::dir/mine",
+    my @scp = ({program => 'scp'}, '-o', 'StdinNull=no', '-P', 2222);
+    $tunnel->ssh(@scp, $_, "$Edge::Netns::dir/mine",
         'cms-tunnel@192.0.2.168:/run/cms-tunnel/x') for '-O', '-s';
     mkdir $loot;
     chmod 0777, $loot;
-    $tunnel->ssh({program => 'scp'}, $_, '-P', 2222,
-        'cms-tunnel@192.0.2.168:/etc/passwd', "$loot/passwd") for '-O', '-s';
+    $tunnel->ssh(@scp, $_, 'cms-tunnel@192.0.2.168:/etc/passwd', "$loot/passwd") for '-O', '-s';
     ok(!-e "$loot/passwd", 'refused: scp from the edge');
     ok(!-e '/run/cms-tunnel/x', 'refused: scp to the edge');
 }
