@@ -176,7 +176,8 @@ for (['root', $tunnel->at('root')],
         'cms-tunnel@192.0.2.168:/run/cms-tunnel/x') for '-O', '-s';
     mkdir $loot;
     chmod 0777, $loot;
-    $tunnel->ssh(@scp, $_, 'cms-tunnel@192.0.2.168:/etc/passwd', "$loot/passwd") for '-O', '-s';
+    $tunnel->ssh(@scp, $_, 'cms-tunnel@192.0.2.168:/etc/passwd',
+        "$loot/passwd") for '-O', '-s';
     ok(!-e "$loot/passwd", 'refused: scp from the edge');
     ok(!-e '/run/cms-tunnel/x', 'refused: scp to the edge');
 }
@@ -221,7 +222,7 @@ for (['-R of a TCP port', '9999:127.0.0.1:443'], ['-R as a proxy', '9999'],
 }
 {
     # Where an account may write on a usual machine, and where it must not.
-    my @paths = ('/tmp/x', '/var/tmp/x', '/dev/shm/x', '/run/x', '/run/lock/x',
+    my @paths = ('/tmp/cms-edge-x', '/var/tmp/cms-edge-x', '/dev/shm/cms-edge-x', '/run/x', '/run/lock/x',
         '/run/sshd/x', '/x', '/etc/cms-edge/tunnel/x', "$loot/x",
         '/run/cms-tunnel/../x');
     my @files = ('/run/secret.sock', '/etc/cms-edge/tunnel/cms-tunnel.keys');
