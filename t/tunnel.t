@@ -222,9 +222,9 @@ for (['-R of a TCP port', '9999:127.0.0.1:443'], ['-R as a proxy', '9999'],
 }
 {
     # Where an account may write on a usual machine, and where it must not.
-    my @paths = ('/tmp/cms-edge-x', '/var/tmp/cms-edge-x', '/dev/shm/cms-edge-x', '/run/x', '/run/lock/x',
-        '/run/sshd/x', '/x', '/etc/cms-edge/tunnel/x', "$loot/x",
-        '/run/cms-tunnel/../x');
+    my @paths = ('/tmp/cms-edge-x', '/var/tmp/cms-edge-x',
+        '/dev/shm/cms-edge-x', '/run/x', '/run/lock/x', '/run/sshd/x', '/x',
+        '/etc/cms-edge/tunnel/x', "$loot/x", '/run/cms-tunnel/../x');
     my @files = ('/run/secret.sock', '/etc/cms-edge/tunnel/cms-tunnel.keys');
     my %was = map { $_ => join ' ', (stat)[1, 7, 9] } @files;
     my (undef, $in) = $tunnel->ssh('-o', 'ExitOnForwardFailure=no',
