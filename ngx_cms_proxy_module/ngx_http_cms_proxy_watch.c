@@ -17,6 +17,13 @@
 #define NGX_HTTP_CMS_PROXY_OVERDUE  2000
 #define NGX_HTTP_CMS_PROXY_SWEEP    250
 
+/*
+ * Without a sign of life for so long: a web bridge that is only overloaded
+ * and misses a probe or two must not have all requests under way aborted.
+ */
+
+#define NGX_HTTP_CMS_PROXY_LOST     10000
+
 
 typedef enum {
     ngx_http_cms_proxy_alive = 0,
@@ -177,10 +184,16 @@ ngx_http_cms_proxy_is_lost(ngx_http_cms_proxy_balance_t *bp)
 
     slot = &bp->webbridge->record->slots[bp->current - 1];
 
-    return slot->state == NGX_HTTP_CMS_PROXY_FAILED
-           && (slot->cause == NGX_HTTP_CMS_PROXY_REFUSED
-               || slot->cause == NGX_HTTP_CMS_PROXY_UNREACHABLE
-               || slot->cause == NGX_HTTP_CMS_PROXY_TIMED_OUT);
+    if (slot->state != NGX_HTTP_CMS_PROXY_FAILED) {
+        return 0;
+    }
+
+    if (slot->cause == NGX_HTTP_CMS_PROXY_TIMED_OUT) {
+        return ngx_current_msec - bp->since >= NGX_HTTP_CMS_PROXY_LOST;
+    }
+
+    return slot->cause == NGX_HTTP_CMS_PROXY_REFUSED
+           || slot->cause == NGX_HTTP_CMS_PROXY_UNREACHABLE;
 }
 
 
