@@ -210,6 +210,8 @@ sub live_is {
     is($is, $want, $what);
 }
 
+# It was frozen for a while.
+wait_until(sub { ask('GET', '/moves/')->status == 200 }, 20);
 my @ws = websockets();
 live_is("$at{one} 3", 'live WebSockets are counted with their target');
 $dns->set('moves.octavio.test' => {A => ['127.0.0.3']});
