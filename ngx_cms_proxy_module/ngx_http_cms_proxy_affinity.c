@@ -314,7 +314,7 @@ ngx_http_cms_proxy_affinity_set(ngx_http_request_t *r,
 {
     u_char                         *p, *id, name[CMS_AFFINITY_NAME_MAX];
     size_t                          len;
-    ngx_table_elt_t                *h;
+    ngx_str_t                       value;
     ngx_http_cms_proxy_balance_t   *bp;
     ngx_http_cms_proxy_srv_conf_t  *wb;
 
@@ -339,26 +339,16 @@ ngx_http_cms_proxy_affinity_set(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
     len = cms_affinity_name(name, ctx->guest_uri->port);
 
-    h->hash = 1;
-#if (nginx_version >= 1023000)
-    h->next = NULL;
-#endif
-    ngx_str_set(&h->key, "Set-Cookie");
-    h->value.data = p;
-    h->value.len = cms_affinity_set_cookie(p, name, len, id,
+    value.data = p;
+    value.len = cms_affinity_set_cookie(p, name, len, id,
 #if (NGX_HTTP_SSL)
-                                           r->connection->ssl != NULL
+                                        r->connection->ssl != NULL
 #else
-                                           0
+                                        0
 #endif
-                                           );
+                                        );
 
-    return NGX_OK;
+    return ngx_http_cms_proxy_add_header(r, "Set-Cookie", &value);
 }

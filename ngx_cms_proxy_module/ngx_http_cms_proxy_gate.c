@@ -32,8 +32,6 @@ static ngx_int_t ngx_http_cms_proxy_refuse(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx);
 static ngx_int_t ngx_http_cms_proxy_send_page(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx);
-static ngx_int_t ngx_http_cms_proxy_add_allow(ngx_http_request_t *r,
-    ngx_str_t *allow);
 static void ngx_http_cms_proxy_judge(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx);
 static char *ngx_http_cms_proxy_judge_host(ngx_http_request_t *r,
@@ -120,7 +118,9 @@ ngx_http_cms_proxy_refuse(ngx_http_request_t *r, ngx_http_cms_proxy_ctx_t *ctx)
         r->keepalive = 0;
     }
 
-    if (ctx->allow && ngx_http_cms_proxy_add_allow(r, ctx->allow) != NGX_OK) {
+    if (ctx->allow
+        && ngx_http_cms_proxy_add_header(r, "Allow", ctx->allow) != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -136,10 +136,8 @@ static ngx_int_t
 ngx_http_cms_proxy_send_page(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx)
 {
-    char         *title, *text;
-    ngx_int_t     rc;
-    ngx_buf_t    *b;
-    ngx_chain_t   out;
+    char       *title, *text;
+    ngx_buf_t  *b;
 
     if (ctx->status == NGX_HTTP_NOT_ALLOWED) {
         title = "405 Method Not Allowed";
@@ -163,37 +161,7 @@ ngx_http_cms_proxy_send_page(ngx_http_request_t *r,
 
     r->headers_out.status = ctx->status;
 
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        return rc;
-    }
-
-    out.buf = b;
-    out.next = NULL;
-
-    return ngx_http_output_filter(r, &out);
-}
-
-
-static ngx_int_t
-ngx_http_cms_proxy_add_allow(ngx_http_request_t *r, ngx_str_t *allow)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    h->hash = 1;
-#if (nginx_version >= 1023000)
-    h->next = NULL;
-#endif
-    ngx_str_set(&h->key, "Allow");
-    h->value = *allow;
-
-    return NGX_OK;
+    return ngx_http_cms_proxy_send(r, b);
 }
 
 

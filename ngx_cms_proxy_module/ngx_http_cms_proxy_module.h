@@ -350,6 +350,9 @@ ngx_uint_t ngx_http_cms_proxy_has_page(ngx_http_request_t *r,
     ngx_uint_t status);
 ngx_buf_t *ngx_http_cms_proxy_page(ngx_http_request_t *r, char *title,
     char *text);
+ngx_int_t ngx_http_cms_proxy_send(ngx_http_request_t *r, ngx_buf_t *b);
+ngx_int_t ngx_http_cms_proxy_add_header(ngx_http_request_t *r, char *name,
+    ngx_str_t *value);
 
 /* ngx_http_cms_proxy_resolve.c */
 

@@ -39,8 +39,6 @@ static void ngx_http_cms_proxy_status_free(void *data);
 static ngx_int_t ngx_http_cms_proxy_status_send(ngx_http_request_t *r,
     ngx_http_cms_proxy_status_t *status,
     ngx_http_cms_proxy_status_format_t *format, cms_text_t *text);
-static ngx_int_t ngx_http_cms_proxy_status_header(ngx_http_request_t *r,
-    char *name, ngx_str_t *value);
 
 
 #define NGX_HTTP_CMS_PROXY_HTML        0
@@ -303,7 +301,7 @@ ngx_http_cms_proxy_status_refuse(ngx_http_request_t *r, ngx_uint_t code)
     r->headers_out.content_length_n = 0;
 
     if (code == NGX_HTTP_NOT_ALLOWED
-        && ngx_http_cms_proxy_status_header(r, "Allow", &methods) != NGX_OK)
+        && ngx_http_cms_proxy_add_header(r, "Allow", &methods) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -514,23 +512,20 @@ ngx_http_cms_proxy_status_send(ngx_http_request_t *r,
     ngx_http_cms_proxy_status_t *status,
     ngx_http_cms_proxy_status_format_t *format, cms_text_t *text)
 {
-    ngx_int_t     rc;
-    ngx_buf_t    *b;
-    ngx_chain_t   out;
+    ngx_buf_t  *b;
 
     static ngx_str_t  no_store = ngx_string("no-store");
     static ngx_str_t  no_sniff = ngx_string("nosniff");
     static ngx_str_t  no_referrer = ngx_string("no-referrer");
 
-    if (ngx_http_cms_proxy_status_header(r, "Cache-Control", &no_store)
-        != NGX_OK
-        || ngx_http_cms_proxy_status_header(r, "Content-Security-Policy",
-                                            &status->policy)
+    if (ngx_http_cms_proxy_add_header(r, "Cache-Control", &no_store) != NGX_OK
+        || ngx_http_cms_proxy_add_header(r, "Content-Security-Policy",
+                                         &status->policy)
            != NGX_OK
-        || ngx_http_cms_proxy_status_header(r, "X-Content-Type-Options",
-                                            &no_sniff)
+        || ngx_http_cms_proxy_add_header(r, "X-Content-Type-Options",
+                                         &no_sniff)
            != NGX_OK
-        || ngx_http_cms_proxy_status_header(r, "Referrer-Policy", &no_referrer)
+        || ngx_http_cms_proxy_add_header(r, "Referrer-Policy", &no_referrer)
            != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -552,37 +547,5 @@ ngx_http_cms_proxy_status_send(ngx_http_request_t *r,
     r->headers_out.content_type = format->type;
     r->headers_out.content_type_len = format->type.len;
 
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        return rc;
-    }
-
-    out.buf = b;
-    out.next = NULL;
-
-    return ngx_http_output_filter(r, &out);
-}
-
-
-static ngx_int_t
-ngx_http_cms_proxy_status_header(ngx_http_request_t *r, char *name,
-    ngx_str_t *value)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    h->hash = 1;
-#if (nginx_version >= 1023000)
-    h->next = NULL;
-#endif
-    h->key.data = (u_char *) name;
-    h->key.len = ngx_strlen(name);
-    h->value = *value;
-
-    return NGX_OK;
+    return ngx_http_cms_proxy_send(r, b);
 }
