@@ -1,6 +1,6 @@
 /*
- * Replaces inside authorities by the guest's. Called by the header filter for
- * each header that can hold one.
+ * Replaces inside authorities by the guest's, in a text that comes in pieces.
+ * Called by the header and body filters and for WebSocket messages.
  */
 
 #include "cms_rewrite.h"
@@ -10,10 +10,28 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What a character can be besides a byte. */
+enum {
+    NONE = -1, /* past the text's end */
+    OPEN = -2, /* what has come does not tell */
+};
+
+/* How a character was spelled before a name. */
 typedef struct {
-    const unsigned char *in;
-    size_t len;
-} text_t;
+    int c;
+    int percent;
+} before_t;
+
+/* Contiguous bytes of a text, and what is known around them. */
+typedef struct {
+    const unsigned char *begin; /* begin - behind .. begin is text as well, */
+    const unsigned char *end;   /* at behind_end - behind */
+    const unsigned char *behind_end;
+    size_t behind;
+    int last;
+} view_t;
+
+typedef enum { NO, YES, UNKNOWN } answer_t;
 
 static int
 hex_value(unsigned char c)
@@ -25,6 +43,14 @@ hex_value(unsigned char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+static int
+hex_pair(const unsigned char *p)
+{
+    int hi = hex_value(p[0]), lo = hex_value(p[1]);
+
+    return hi < 0 || lo < 0 ? -1 : hi * 16 + lo;
+}
+
 /* Part of a host name for a reader: "." joins labels, non-ASCII is IDN. */
 static int
 is_name_char(int c)
@@ -34,245 +60,521 @@ is_name_char(int c)
            c >= 0x80;
 }
 
-static int
-hex_pair(const unsigned char *p)
+/*
+ * The escape at p: its length with its value in *c, or 0 if there is none,
+ * or 0 with *c OPEN if it may become one.
+ */
+static size_t
+escape_at(const unsigned char *p, const unsigned char *end, int *c)
 {
-    int hi = hex_value(p[0]), lo = hex_value(p[1]);
+    static const char *const forms[] = {"%hh", "\\u00hh", "\\xhh"};
+    size_t i, k;
 
-    return hi < 0 || lo < 0 ? -1 : hi * 16 + lo;
+    *c = NONE;
+    for (k = 0; k < sizeof(forms) / sizeof(*forms); k++) {
+        for (i = 0; forms[k][i]; i++) {
+            unsigned char want = forms[k][i];
+
+            if (p + i == end) {
+                *c = OPEN;
+                break;
+            }
+            if (want == 'h' ? hex_value(p[i]) < 0
+                            : p[i] != want &&
+                                  (want < 'a' || (p[i] | 0x20) != want)) {
+                break;
+            }
+        }
+        if (forms[k][i] == 0) {
+            *c = hex_pair(p + i - 2);
+            return i;
+        }
+    }
+    return 0;
 }
 
-/*
- * The character that begins at i, whether plain, %XX or \u00XX, and how many
- * bytes it takes; -1 at the end of the text.
- */
+/* The character at p, whether plain or escaped, and the bytes it takes. */
 static int
-char_at(const text_t *t, size_t i, size_t *taken)
+char_at(const view_t *v, const unsigned char *p, size_t *taken)
 {
-    const unsigned char *p = t->in + i;
-    size_t left = t->len - i;
     int c;
 
-    if (left == 0) {
-        *taken = 0;
-        return -1;
+    *taken = 0;
+    if (p == v->end) {
+        return v->last ? NONE : OPEN;
     }
-    if (*p == '%' && left >= 3 && (c = hex_pair(p + 1)) >= 0) {
-        *taken = 3;
-        return c;
-    }
-    if (*p == '\\' && left >= 6 && (p[1] | 0x20) == 'u' && p[2] == '0' &&
-        p[3] == '0' && (c = hex_pair(p + 4)) >= 0) {
-        *taken = 6;
-        return c;
+    if (*p == '%' || *p == '\\') {
+        *taken = escape_at(p, v->end, &c);
+        if (*taken || (c == OPEN && !v->last)) {
+            return c;
+        }
     }
     *taken = 1;
     return *p;
 }
 
-/* The character that ends before i, likewise; -1 at the start. */
-static int
-char_before(const text_t *t, size_t i, size_t *taken)
+/* The character that ends at end, with n bytes of text before it. */
+static before_t
+char_ending(const unsigned char *end, size_t n)
 {
-    int c;
+    static const size_t lengths[] = {6, 4, 3};
+    before_t b = {NONE, 0};
+    size_t k;
 
-    if (i >= 6 && t->in[i - 6] == '\\') {
-        c = char_at(t, i - 6, taken);
-        if (*taken == 6) {
-            return c;
+    for (k = 0; k < 3; k++) {
+        size_t l = lengths[k];
+
+        if (n >= l && *(end - l) == (l == 3 ? '%' : '\\') &&
+            escape_at(end - l, end, &b.c) == l) {
+            b.percent = l == 3;
+            return b;
         }
     }
-    if (i >= 3 && t->in[i - 3] == '%') {
-        c = char_at(t, i - 3, taken);
-        if (*taken == 3) {
-            return c;
-        }
+    b.c = n ? end[-1] : NONE;
+    if (n >= 2 && end[-2] == '\\' && b.c && strchr("nrtbfv", b.c)) {
+        b.c = '\n';
     }
-    *taken = 1;
-    return i ? t->in[i - 1] : -1;
+    return b;
 }
 
-/*
- * A port behind a host: 1 with its number and its end, 0 if there is none
- * (also for ":" without digits), -1 if what stands there is no port.
- */
-static int
-port_at(const text_t *t, size_t i, unsigned *port, size_t *end)
+static before_t
+char_before(const view_t *v, const unsigned char *p)
 {
-    size_t taken, digits = 0;
-    unsigned n = 0;
+    unsigned char window[2 * CMS_REWRITE_BEHIND];
+    size_t n = p - v->begin;
 
-    if (char_at(t, i, &taken) != ':') {
-        return 0;
+    if (n >= CMS_REWRITE_BEHIND || v->behind == 0) {
+        return char_ending(p, n);
     }
-    for (i += taken; i < t->len && t->in[i] >= '0' && t->in[i] <= '9'; i++) {
-        n = n * 10 + (t->in[i] - '0');
-        if (++digits > 5) {
-            return -1;
-        }
-    }
-    if (digits == 0) {
-        return 0;
-    }
-    *port = n;
-    *end = i;
-    return is_name_char(char_at(t, i, &taken)) ? -1 : 1;
+    memcpy(window, v->behind_end - v->behind, v->behind);
+    memcpy(window + v->behind, v->begin, n);
+    return char_ending(window + v->behind + n, v->behind + n);
 }
 
-/* A name ends here: nothing, or no name character, or a dot and then none. */
-static int
-name_ends(const text_t *t, size_t i)
+/* Whether a name ends at p: with no name character, or a dot and then none. */
+static answer_t
+name_ends(const view_t *v, const unsigned char *p)
 {
     size_t taken;
-    int c = char_at(t, i, &taken);
+    int c = char_at(v, p, &taken);
 
     if (c == '.') {
-        i += taken;
-        c = char_at(t, i, &taken);
+        c = char_at(v, p + taken, &taken);
     }
-    return c < 0 || !is_name_char(c);
-}
-
-static int
-own_port(const cms_rewrite_mapping_t *m, unsigned port)
-{
-    return m->from_port ? port == m->from_port : port == 443 || port == 80;
+    return c == OPEN ? UNKNOWN : is_name_char(c) ? NO : YES;
 }
 
 /*
  * Behind a root dot: where the authority goes on, or ends in a URL. A dot
  * before anything else may end a sentence, and is not the name's.
  */
-static size_t
-skip_root_dot(const text_t *t, size_t i)
+static const unsigned char *
+skip_root_dot(const view_t *v, const unsigned char *p)
 {
-    size_t taken, next;
+    size_t dot, taken;
     int c;
 
-    if (char_at(t, i, &taken) != '.') {
-        return i;
+    if (char_at(v, p, &dot) != '.') {
+        return p;
     }
-    c = char_at(t, i + taken, &next);
-    return c == '/' || c == ':' || c == '?' || c == '#' || c == '\\' ? i + taken
-                                                                    : i;
+    c = char_at(v, p + dot, &taken);
+    return c > 0 && strchr("/:?#\\", c) ? p + dot : p;
 }
 
-/* The end of what mapping m replaces at i, or 0. */
-static size_t
-match_at(const text_t *t, size_t i, const cms_rewrite_mapping_t *m)
+static int
+own_port(const cms_rewrite_mapping_t *m, unsigned port, unsigned also_port)
 {
-    size_t taken, end = i + m->from_len;
-    unsigned port;
-    int before;
-
-    if (t->len - i < m->from_len ||
-        !cms_authority_same_host(t->in + i, m->from_len, m->from,
-                                 m->from_len)) {
-        return 0;
+    if (m->from_port) {
+        return port == m->from_port;
     }
-    before = char_before(t, i, &taken);
-    if (is_name_char(before) || !name_ends(t, end)) {
-        return 0;
-    }
-    if (m->kind == CMS_REWRITE_DOMAIN) {
-        return before == '@' ? end : 0;
-    }
-    end = skip_root_dot(t, end);
-    switch (port_at(t, end, &port, &end)) {
-    case 0:
-        return end;
-    case 1:
-        return own_port(m, port) ? end : 0;
-    default:
-        return 0;
-    }
+    return port == 443 || port == 80 || (also_port && port == also_port);
 }
 
-static size_t
-put(unsigned char *out, size_t at, const void *p, size_t len)
+/* Whether the port behind a host is none or its own; *p moves behind it. */
+static answer_t
+port_fits(const view_t *v, const cms_rewrite_mapping_t *m, unsigned also_port,
+          const unsigned char **p)
 {
-    if (out) {
-        memcpy(out + at, p, len);
+    const unsigned char *digits, *e;
+    unsigned port = 0;
+    size_t taken;
+    answer_t ends;
+    int c = char_at(v, *p, &taken);
+
+    if (c != ':') {
+        return c == OPEN ? UNKNOWN : YES;
     }
-    return at + len;
+    digits = *p + taken;
+    for (e = digits; e < v->end && *e >= '0' && *e <= '9'; e++) {
+        if (e - digits == 5) {
+            return NO;
+        }
+        port = port * 10 + (*e - '0');
+    }
+    if (e == v->end && !v->last) {
+        return UNKNOWN;
+    }
+    if (e == digits) {
+        return YES;
+    }
+    *p = e;
+    ends = name_ends(v, e);
+    return ends == YES && !own_port(m, port, also_port) ? NO : ends;
 }
 
-/* The colon is spelled as the text around it is: ":" or "%3A". */
-static size_t
-put_authority(const text_t *t, size_t i, const cms_rewrite_mapping_t *m,
-              unsigned char *out, size_t at)
+/* Whether the name stands at p, as far as the text has come. */
+static answer_t
+same_name(const view_t *v, const unsigned char *p,
+          const cms_rewrite_mapping_t *m)
 {
-    char port[16];
-    int n;
+    size_t left = v->end - p;
+    size_t n = left < m->from_len ? left : m->from_len;
 
-    at = put(out, at, m->to, m->to_len);
-    if (m->kind == CMS_REWRITE_AUTHORITY && m->to_port) {
-        int escaped = i >= 3 && t->in[i - 3] == '%';
-
-        n = snprintf(port, sizeof(port), "%s%u", escaped ? "%3A" : ":",
-                     m->to_port);
-        at = put(out, at, port, n);
+    if (!cms_authority_same_host(p, n, m->from, n)) {
+        return NO;
     }
-    return at;
+    return n == m->from_len ? YES : v->last ? NO : UNKNOWN;
+}
+
+/* Whether mapping m is to be applied at p; to *end if so. */
+static answer_t
+mapping_fits(const cms_rewrite_t *rw, const view_t *v, const unsigned char *p,
+             const cms_rewrite_mapping_t *m, before_t before,
+             const unsigned char **end)
+{
+    answer_t a;
+
+    if (m->kind == CMS_REWRITE_DOMAIN && before.c != '@') {
+        return NO;
+    }
+    a = same_name(v, p, m);
+    if (a != YES) {
+        return a;
+    }
+    *end = p + m->from_len;
+    a = name_ends(v, *end);
+    if (a != YES || m->kind == CMS_REWRITE_DOMAIN) {
+        return a;
+    }
+    *end = skip_root_dot(v, *end);
+    return port_fits(v, m, rw->also_port, end);
 }
 
 /*
- * The first match of mapping m that starts at i or behind: 1, its start and
- * its end. Most names have a dot and most values few, so dots are looked for.
+ * Whether one of the mappings in which is to be applied at p; if so, *end is
+ * where the text goes on, and rw->put is what comes first.
  */
-static int
-find_mapping(const text_t *t, size_t i, const cms_rewrite_mapping_t *m,
-             size_t *start, size_t *end)
+static answer_t
+match_at(cms_rewrite_t *rw, const view_t *v, const unsigned char *p,
+         unsigned which, const unsigned char **end)
 {
-    const unsigned char *dot = memchr(m->from, '.', m->from_len), *p;
-    size_t skip = dot ? (size_t)(dot - m->from) : 0;
+    before_t before = char_before(v, p);
 
-    for (; t->len - i >= m->from_len; i++) {
-        if (dot) {
-            p = memchr(t->in + i + skip, '.', t->len - i - skip);
-            if (p == NULL) {
-                return 0;
-            }
-            i = p - t->in - skip;
+    if (is_name_char(before.c)) {
+        return NO;
+    }
+    for (; which; which &= which - 1) {
+        const cms_rewrite_mapping_t *m =
+            &rw->set->mappings[__builtin_ctz(which)];
+        answer_t a = mapping_fits(rw, v, p, m, before, end);
+
+        if (a == YES) {
+            rw->put = m->to.plain ? &m->to : rw->to;
+            rw->coded = before.percent && m->kind == CMS_REWRITE_AUTHORITY;
         }
-        *end = match_at(t, i, m);
-        if (*end) {
-            *start = i;
-            return 1;
+        if (a != NO) {
+            return a;
         }
     }
-    return 0;
+    return NO;
+}
+
+/*
+ * Where a name may begin that goes on behind the end: such a name and what
+ * stands before it are one run of name characters, at most with the rest of
+ * an escape before it.
+ */
+static answer_t
+match_open_name(cms_rewrite_t *rw, const view_t *v, const unsigned char *p,
+                const unsigned char **start)
+{
+    size_t longest = rw->set->longest + CMS_REWRITE_BEHIND;
+    const unsigned char *run = v->end, *end;
+
+    while (run > p && (size_t)(v->end - run) < longest &&
+           is_name_char(run[-1])) {
+        run--;
+    }
+    for (; run < v->end; run++) {
+        if (match_at(rw, v, run, (1u << rw->set->count) - 1, &end) ==
+            UNKNOWN) {
+            *start = run;
+            return UNKNOWN;
+        }
+    }
+    return NO;
+}
+
+/* The first place at or behind p where a name is (YES) or may be (UNKNOWN). */
+static answer_t
+find(cms_rewrite_t *rw, const view_t *v, const unsigned char *p,
+     const unsigned char **start, const unsigned char **end)
+{
+    const cms_search_t *search = &rw->set->search;
+    unsigned which;
+
+    for (;; p++) {
+        answer_t a;
+
+        p = cms_search_next(search, p, v->end, &which);
+        if (p == NULL) {
+            break;
+        }
+        a = match_at(rw, v, p, which, end);
+        if (a != NO) {
+            *start = p;
+            return a;
+        }
+    }
+    return NO;
+}
+
+/* find(), but with names that are not yet complete. */
+static answer_t
+find_any(cms_rewrite_t *rw, const view_t *v, const unsigned char *p,
+         const unsigned char **start, const unsigned char **end)
+{
+    const unsigned char *open;
+    answer_t a = find(rw, v, p, start, end);
+
+    if (a == YES || v->last ||
+        match_open_name(rw, v, p, &open) == NO) {
+        return a;
+    }
+    if (a == NO || open < *start) {
+        *start = open;
+    }
+    return UNKNOWN;
+}
+
+static cms_rewrite_piece_t
+keep(const unsigned char *from, size_t n, const unsigned char **p, size_t *len)
+{
+    *p = from;
+    *len = n;
+    return CMS_REWRITE_KEEP;
+}
+
+static cms_rewrite_piece_t
+put(cms_rewrite_t *rw, const unsigned char **p, size_t *len)
+{
+    *p = rw->coded ? rw->put->coded : rw->put->plain;
+    *len = rw->coded ? rw->put->coded_len : rw->put->plain_len;
+    rw->put = NULL;
+    return CMS_REWRITE_PUT;
+}
+
+/* The last n bytes before to are what the next character may need. */
+static void
+remember(cms_rewrite_t *rw, const unsigned char *to, size_t n)
+{
+    if (n > CMS_REWRITE_BEHIND) {
+        n = CMS_REWRITE_BEHIND;
+    }
+    memmove(rw->carry, rw->carry + n, CMS_REWRITE_BEHIND - n);
+    memcpy(rw->carry + CMS_REWRITE_BEHIND - n, to - n, n);
+    rw->behind = rw->behind + n < CMS_REWRITE_BEHIND ? rw->behind + n
+                                                     : CMS_REWRITE_BEHIND;
+}
+
+/* Lets go of the first n bytes that are held back. */
+static void
+release(cms_rewrite_t *rw, size_t n)
+{
+    rw->at += n;
+    rw->held -= n;
+    rw->behind = rw->behind + n < CMS_REWRITE_BEHIND ? rw->behind + n
+                                                     : CMS_REWRITE_BEHIND;
+}
+
+/* Brings what is held back to the beginning of the carry. */
+static void
+settle(cms_rewrite_t *rw)
+{
+    if (rw->at > CMS_REWRITE_BEHIND) {
+        memmove(rw->carry, rw->carry + rw->at - CMS_REWRITE_BEHIND,
+                CMS_REWRITE_BEHIND + rw->held);
+        rw->at = CMS_REWRITE_BEHIND;
+    }
+}
+
+/* Where nothing is held back. */
+static cms_rewrite_piece_t
+next_of_input(cms_rewrite_t *rw, const unsigned char **in,
+              const unsigned char *end, int last, const unsigned char **p,
+              size_t *len)
+{
+    const unsigned char *from = *in, *start = end, *to = end;
+    view_t v = {from, end, rw->carry + CMS_REWRITE_BEHIND, rw->behind, last};
+    answer_t a = find_any(rw, &v, from, &start, &to);
+
+    if (a == UNKNOWN) {
+        remember(rw, start, start - from);
+        rw->held = end - start;
+        memcpy(rw->carry + CMS_REWRITE_BEHIND, start, rw->held);
+        *in = end;
+        return start > from ? keep(from, start - from, p, len)
+                            : CMS_REWRITE_MORE;
+    }
+    *in = a == YES ? to : end;
+    remember(rw, *in, *in - from);
+    return start > from ? keep(from, start - from, p, len) : put(rw, p, len);
+}
+
+/* Where bytes are held back: as much input as decides comes to them. */
+static cms_rewrite_piece_t
+next_of_carry(cms_rewrite_t *rw, const unsigned char **in,
+              const unsigned char *end, int last, const unsigned char **p,
+              size_t *len)
+{
+    unsigned char *from = rw->carry + CMS_REWRITE_BEHIND;
+    const unsigned char *start = from + rw->held, *to = start;
+    size_t n = CMS_REWRITE_AHEAD - rw->held;
+    view_t v;
+    answer_t a;
+
+    if (n > (size_t)(end - *in)) {
+        n = end - *in;
+    }
+    memcpy(from + rw->held, *in, n);
+    v = (view_t){from, from + rw->held + n, from, rw->behind,
+                 last && *in + n == end};
+    a = find_any(rw, &v, from, &start, &to);
+    if (a == UNKNOWN && start == from) {
+        rw->held += n;
+        *in += n;
+        return CMS_REWRITE_MORE;
+    }
+    if (a != YES) {
+        n = start < from + rw->held ? (size_t)(start - from) : rw->held;
+        release(rw, n);
+        return keep(from, n, p, len);
+    }
+    n = to - from;
+    if (n > rw->held) {
+        *in += n - rw->held;
+        rw->held = n;
+    }
+    release(rw, n);
+    return start > from ? keep(from, start - from, p, len) : put(rw, p, len);
+}
+
+cms_rewrite_piece_t
+cms_rewrite_next(cms_rewrite_t *rw, const unsigned char **in,
+                 const unsigned char *end, int last, const unsigned char **p,
+                 size_t *len)
+{
+    if (rw->put) {
+        return put(rw, p, len);
+    }
+    settle(rw);
+    if (rw->held) {
+        return next_of_carry(rw, in, end, last, p, len);
+    }
+    if (*in == end) {
+        return CMS_REWRITE_MORE;
+    }
+    return next_of_input(rw, in, end, last, p, len);
 }
 
 size_t
-cms_rewrite(const unsigned char *in, size_t len,
-            const cms_rewrite_mapping_t *mappings, size_t count,
+cms_rewrite_held(const cms_rewrite_t *rw)
+{
+    return rw->held;
+}
+
+void
+cms_rewrite_begin(cms_rewrite_t *rw, const cms_rewrite_set_t *set,
+                  const cms_rewrite_to_t *to, unsigned also_port)
+{
+    rw->set = set;
+    rw->to = to;
+    rw->put = NULL;
+    rw->also_port = also_port;
+    rw->at = CMS_REWRITE_BEHIND;
+    rw->held = 0;
+    rw->behind = 0;
+    rw->coded = 0;
+}
+
+void
+cms_rewrite_compile(cms_rewrite_set_t *set,
+                    const cms_rewrite_mapping_t *mappings, size_t count)
+{
+    cms_search_name_t names[CMS_REWRITE_MAPPINGS_MAX];
+    size_t k;
+
+    set->count = count;
+    set->longest = 0;
+    for (k = 0; k < count; k++) {
+        set->mappings[k] = mappings[k];
+        names[k].p = mappings[k].from;
+        names[k].len = mappings[k].from_len;
+        if (mappings[k].from_len > set->longest) {
+            set->longest = mappings[k].from_len;
+        }
+    }
+    cms_search_compile(&set->search, names, count);
+}
+
+void
+cms_rewrite_to_write(cms_rewrite_to_t *to, unsigned char *buffer,
+                     const unsigned char *host, size_t host_len, unsigned port)
+{
+    char text[16];
+    size_t n = 0;
+
+    if (port) {
+        n = snprintf(text, sizeof(text), "%%3A%u", port & 0xffff);
+    }
+    memcpy(buffer, host, host_len);
+    memcpy(buffer + host_len, text, n);
+    to->coded = buffer;
+    to->coded_len = host_len + n;
+    if (n == 0) {
+        to->plain = buffer;
+        to->plain_len = host_len;
+        return;
+    }
+    buffer += to->coded_len;
+    memcpy(buffer, host, host_len);
+    buffer[host_len] = ':';
+    memcpy(buffer + host_len + 1, text + 3, n - 3);
+    to->plain = buffer;
+    to->plain_len = host_len + n - 2;
+}
+
+size_t
+cms_rewrite(const cms_rewrite_set_t *set, const cms_rewrite_to_t *to,
+            unsigned also_port, const unsigned char *in, size_t len,
             unsigned char *out, size_t *matches)
 {
-    text_t t = {in, len};
-    size_t copied = 0, at = 0, start, end, k;
+    const unsigned char *end = in + len, *p;
+    cms_rewrite_piece_t piece;
+    cms_rewrite_t rw;
+    size_t at = 0, n;
 
     *matches = 0;
-    for (;;) {
-        const cms_rewrite_mapping_t *best = NULL;
-        size_t best_start = len, best_end = len;
-
-        for (k = 0; k < count; k++) {
-            if (find_mapping(&t, copied, &mappings[k], &start, &end) &&
-                start < best_start) {
-                best = &mappings[k];
-                best_start = start;
-                best_end = end;
-            }
+    cms_rewrite_begin(&rw, set, to, also_port);
+    while ((piece = cms_rewrite_next(&rw, &in, end, 1, &p, &n)) !=
+           CMS_REWRITE_MORE) {
+        if (out) {
+            memcpy(out + at, p, n);
         }
-        at = put(out, at, in + copied, best_start - copied);
-        if (best == NULL) {
-            return at;
-        }
-        at = put_authority(&t, best_start, best, out, at);
-        copied = best_end;
-        (*matches)++;
+        at += n;
+        *matches += piece == CMS_REWRITE_PUT;
     }
+    return at;
 }
 
 static int

@@ -31,7 +31,7 @@ static ngx_int_t ngx_http_cms_proxy_rewrite_headers(ngx_http_request_t *r,
 static ngx_http_cms_proxy_header_t *ngx_http_cms_proxy_find_header(
     ngx_str_t *name);
 static ngx_int_t ngx_http_cms_proxy_rewrite_value(ngx_http_request_t *r,
-    cms_rewrite_mapping_t *mappings, ngx_uint_t n, ngx_str_t *value);
+    cms_rewrite_set_t *set, cms_rewrite_to_t *to, ngx_str_t *value);
 static ngx_int_t ngx_http_cms_proxy_rewrite_cookie(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx, ngx_str_t *value);
 static ngx_uint_t ngx_http_cms_proxy_mappings(ngx_http_cms_proxy_ctx_t *ctx,
@@ -294,10 +294,14 @@ static ngx_int_t
 ngx_http_cms_proxy_rewrite_headers(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx)
 {
+    u_char                       *p;
     ngx_int_t                     rc;
+    ngx_str_t                    *guest;
     ngx_uint_t                    i, n;
     ngx_list_part_t              *part;
     ngx_table_elt_t              *h;
+    cms_rewrite_to_t              to;
+    cms_rewrite_set_t             set;
     cms_rewrite_mapping_t         mappings[CMS_REWRITE_MAPPINGS_MAX];
     ngx_http_cms_proxy_header_t  *header;
 
@@ -306,6 +310,16 @@ ngx_http_cms_proxy_rewrite_headers(ngx_http_request_t *r,
     if (n == 0) {
         return NGX_OK;
     }
+
+    guest = &ctx->guest_uri->host;
+
+    p = ngx_pnalloc(r->pool, CMS_REWRITE_TO_SIZE(guest->len));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    cms_rewrite_to_write(&to, p, guest->data, guest->len, ctx->asked_port);
+    cms_rewrite_compile(&set, mappings, n);
 
     part = &r->headers_out.headers.part;
     i = 0;
@@ -324,7 +338,7 @@ ngx_http_cms_proxy_rewrite_headers(ngx_http_request_t *r,
 
         rc = header->cookie
              ? ngx_http_cms_proxy_rewrite_cookie(r, ctx, &h->value)
-             : ngx_http_cms_proxy_rewrite_value(r, mappings, n, &h->value);
+             : ngx_http_cms_proxy_rewrite_value(r, &set, &to, &h->value);
 
         if (rc != NGX_OK) {
             return rc;
@@ -375,9 +389,10 @@ ngx_http_cms_proxy_mappings(ngx_http_cms_proxy_ctx_t *ctx,
         mappings[n].from = domain[i].inside.data;
         mappings[n].from_len = domain[i].inside.len;
         mappings[n].from_port = 0;
-        mappings[n].to = domain[i].outside.data;
-        mappings[n].to_len = domain[i].outside.len;
-        mappings[n++].to_port = 0;
+        mappings[n].to.plain = domain[i].outside.data;
+        mappings[n].to.plain_len = domain[i].outside.len;
+        mappings[n].to.coded = domain[i].outside.data;
+        mappings[n++].to.coded_len = domain[i].outside.len;
     }
 
     for (i = 0; i < wb->internal_uris.nelts; i++) {
@@ -385,9 +400,7 @@ ngx_http_cms_proxy_mappings(ngx_http_cms_proxy_ctx_t *ctx,
         mappings[n].from = inside[i].host.data;
         mappings[n].from_len = inside[i].host.len;
         mappings[n].from_port = inside[i].port;
-        mappings[n].to = ctx->guest_uri->host.data;
-        mappings[n].to_len = ctx->guest_uri->host.len;
-        mappings[n++].to_port = ctx->asked_port;
+        mappings[n++].to.plain = NULL;
     }
 
     return n;
@@ -396,12 +409,12 @@ ngx_http_cms_proxy_mappings(ngx_http_cms_proxy_ctx_t *ctx,
 
 static ngx_int_t
 ngx_http_cms_proxy_rewrite_value(ngx_http_request_t *r,
-    cms_rewrite_mapping_t *mappings, ngx_uint_t n, ngx_str_t *value)
+    cms_rewrite_set_t *set, cms_rewrite_to_t *to, ngx_str_t *value)
 {
     u_char  *p;
     size_t   len, matches;
 
-    len = cms_rewrite(value->data, value->len, mappings, n, NULL, &matches);
+    len = cms_rewrite(set, to, 0, value->data, value->len, NULL, &matches);
 
     if (matches == 0) {
         return NGX_OK;
@@ -414,7 +427,7 @@ ngx_http_cms_proxy_rewrite_value(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    cms_rewrite(value->data, value->len, mappings, n, p, &matches);
+    cms_rewrite(set, to, 0, value->data, value->len, p, &matches);
     p[len] = '\0';
 
     value->data = p;

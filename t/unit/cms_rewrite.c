@@ -1,4 +1,4 @@
-/* sources: ngx_cms_proxy_module/cms_rewrite.c */
+/* sources: ngx_cms_proxy_module/cms_rewrite.c ngx_cms_proxy_module/cms_search.c */
 /* sources: ngx_cms_proxy_module/cms_authority.c */
 
 /* Where an inside name is found, what replaces it, and what stays. */
@@ -11,14 +11,13 @@
 #define U(s) ((const unsigned char *)(s))
 #define HOST(s) U(s), sizeof(s) - 1
 
-static const cms_rewrite_mapping_t plain[] = {
-    {CMS_REWRITE_DOMAIN, HOST("in.local"), 0, HOST("out.test"), 0},
-    {CMS_REWRITE_AUTHORITY, HOST("h.in.local"), 0, HOST("guest.test"), 0},
-    {CMS_REWRITE_AUTHORITY, HOST("p.in.local"), 8443, HOST("guest.test"), 0},
-};
+#define AT_RUN_TIME {NULL, 0, NULL, 0}
 
-static const cms_rewrite_mapping_t with_port[] = {
-    {CMS_REWRITE_AUTHORITY, HOST("h.in.local"), 0, HOST("guest.test"), 9443},
+static const cms_rewrite_mapping_t mappings[] = {
+    {CMS_REWRITE_DOMAIN, HOST("in.local"), 0, {HOST("out.test"),
+                                               HOST("out.test")}},
+    {CMS_REWRITE_AUTHORITY, HOST("h.in.local"), 0, AT_RUN_TIME},
+    {CMS_REWRITE_AUTHORITY, HOST("p.in.local"), 8443, AT_RUN_TIME},
 };
 
 typedef struct {
@@ -53,6 +52,22 @@ static const rewrite_case_t plain_cases[] = {
     {"https://h.in.local:4430/", NULL},
     {"https://h.in.local:443x", NULL},
     {"https://h.in.local:123456/", NULL},
+    {"\\x2f\\x2fh.in.local\\x2f", "\\x2f\\x2fguest.test\\x2f"},
+    {"\\u002F\\U002fh.in.local\\u003a443", "\\u002F\\U002fguest.test"},
+    {"u\\u0040in.local\\u0022", "u\\u0040out.test\\u0022"},
+    {"\\nh.in.local\\n", "\\nguest.test\\n"},
+    {"\\th.in.local\\r\\n", "\\tguest.test\\r\\n"},
+    {"https://h.in.local:443.", "https://guest.test."},
+    {"https://h.in.local:443. So", "https://guest.test. So"},
+    {"https://h.in.local:/", "https://guest.test:/"},
+    {"https://h.in.local:7443/", "https://guest.test/"},
+    {"https://h.in.local%2E%2Fx", "https://guest.test%2Fx"},
+    {"h.in.local%", "guest.test%"},
+    {"h.in.local\\", "guest.test\\"},
+    {"\\ah.in.local", NULL},
+    {"https://h.in.local:443.x", NULL},
+    {"h.in.local\\u002ex", NULL},
+    {"\\x61h.in.local", NULL},
     {"in.local", NULL},
     {"https://in.local/", NULL},
     {"xh.in.local", NULL},
@@ -97,20 +112,74 @@ static const cookie_case_t cookie_cases[] = {
     {"", NULL},
 };
 
+static cms_rewrite_set_t set;
+static cms_rewrite_to_t guest;
+static unsigned char guest_buffer[64];
+
 static void
-rewrite(const rewrite_case_t *c, const cms_rewrite_mapping_t *m, size_t n)
+to(unsigned port)
+{
+    cms_rewrite_to_write(&guest, guest_buffer, HOST("guest.test"), port);
+}
+
+/* In pieces of n bytes; each is overwritten once it is taken. */
+static size_t
+in_pieces(const char *text, size_t n, unsigned char *out)
+{
+    size_t len = strlen(text), at = 0, piece_len, from, k;
+    cms_rewrite_t rw;
+
+    cms_rewrite_begin(&rw, &set, &guest, 7443);
+    for (from = 0; from <= len; from += n) {
+        unsigned char piece[128];
+        const unsigned char *in = piece, *seen = piece, *p;
+
+        k = len - from < n ? len - from : n;
+        memcpy(piece, text + from, k);
+        while (cms_rewrite_next(&rw, &in, piece + k, from + n > len, &p,
+                                &piece_len) != CMS_REWRITE_MORE) {
+            memcpy(out + at, p, piece_len);
+            at += piece_len;
+            memset(piece + (seen - piece), 'x', in - seen);
+            seen = in;
+        }
+    }
+    return at;
+}
+
+static int
+same_in_all_pieces(const char *text, const char *want)
+{
+    unsigned char out[256];
+    size_t n;
+
+    for (n = 1; n <= strlen(text); n++) {
+        size_t len = in_pieces(text, n, out);
+
+        if (len != strlen(want) || memcmp(out, want, len) != 0) {
+            printf("#   in pieces of %d: '%.*s'\n", (int)n, (int)len,
+                   (char *)out);
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static void
+rewrite(const rewrite_case_t *c)
 {
     const char *want = c->rewritten ? c->rewritten : c->text;
     size_t len = strlen(c->text), matches, out_len;
     unsigned char *in = malloc(len ? len : 1), *out;
 
     memcpy(in, c->text, len);
-    out_len = cms_rewrite(in, len, m, n, NULL, &matches);
+    out_len = cms_rewrite(&set, &guest, 7443, in, len, NULL, &matches);
     out = malloc(out_len ? out_len : 1);
-    is_int(cms_rewrite(in, len, m, n, out, &matches), out_len,
+    is_int(cms_rewrite(&set, &guest, 7443, in, len, out, &matches), out_len,
            "as long as was said");
     is_mem(out, out_len, want, *c->text ? c->text : "(empty)");
     ok(c->rewritten ? matches > 0 : matches == 0, "  counted");
+    ok(same_in_all_pieces(c->text, want), "  and in pieces of any size");
     free(in);
     free(out);
 }
@@ -136,11 +205,14 @@ main(void)
 {
     size_t i;
 
+    cms_rewrite_compile(&set, mappings, 3);
+    to(0);
     for (i = 0; i < sizeof(plain_cases) / sizeof(*plain_cases); i++) {
-        rewrite(&plain_cases[i], plain, 3);
+        rewrite(&plain_cases[i]);
     }
+    to(9443);
     for (i = 0; i < sizeof(port_cases) / sizeof(*port_cases); i++) {
-        rewrite(&port_cases[i], with_port, 1);
+        rewrite(&port_cases[i]);
     }
     for (i = 0; i < sizeof(cookie_cases) / sizeof(*cookie_cases); i++) {
         cookie(&cookie_cases[i]);
