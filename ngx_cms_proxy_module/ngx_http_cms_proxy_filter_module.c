@@ -22,8 +22,6 @@ static ngx_int_t ngx_http_cms_proxy_early_hints_filter(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_cms_proxy_is_unavailable(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx);
 static ngx_int_t ngx_http_cms_proxy_unavailable(ngx_http_request_t *r);
-static ngx_http_cms_proxy_ctx_t *ngx_http_cms_proxy_verdict(
-    ngx_http_request_t *r);
 static ngx_int_t ngx_http_cms_proxy_switching(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx);
 static ngx_int_t ngx_http_cms_proxy_rewrite_headers(ngx_http_request_t *r,
@@ -34,8 +32,6 @@ static ngx_int_t ngx_http_cms_proxy_rewrite_value(ngx_http_request_t *r,
     cms_rewrite_set_t *set, cms_rewrite_to_t *to, ngx_str_t *value);
 static ngx_int_t ngx_http_cms_proxy_rewrite_cookie(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx, ngx_str_t *value);
-static ngx_uint_t ngx_http_cms_proxy_mappings(ngx_http_cms_proxy_ctx_t *ctx,
-    cms_rewrite_mapping_t *mappings);
 static ngx_int_t ngx_http_cms_proxy_filter_init(ngx_conf_t *cf);
 
 
@@ -141,7 +137,9 @@ ngx_http_cms_proxy_header_filter(ngx_http_request_t *r)
         }
     }
 
-    if (ngx_http_cms_proxy_rewrite_headers(r, ctx) != NGX_OK) {
+    if (ngx_http_cms_proxy_rewrite_headers(r, ctx) != NGX_OK
+        || ngx_http_cms_proxy_body_header(r, ctx) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -227,7 +225,7 @@ ngx_http_cms_proxy_early_hints_filter(ngx_http_request_t *r)
  * location, before an internal redirect.
  */
 
-static ngx_http_cms_proxy_ctx_t *
+ngx_http_cms_proxy_ctx_t *
 ngx_http_cms_proxy_verdict(ngx_http_request_t *r)
 {
     ngx_http_cms_proxy_ctx_t       *ctx;
@@ -294,32 +292,24 @@ static ngx_int_t
 ngx_http_cms_proxy_rewrite_headers(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx)
 {
-    u_char                       *p;
     ngx_int_t                     rc;
-    ngx_str_t                    *guest;
-    ngx_uint_t                    i, n;
+    ngx_uint_t                    i;
     ngx_list_part_t              *part;
     ngx_table_elt_t              *h;
-    cms_rewrite_to_t              to;
-    cms_rewrite_set_t             set;
-    cms_rewrite_mapping_t         mappings[CMS_REWRITE_MAPPINGS_MAX];
+    cms_rewrite_to_t             *to;
+    cms_rewrite_set_t            *set;
     ngx_http_cms_proxy_header_t  *header;
 
-    n = ngx_http_cms_proxy_mappings(ctx, mappings);
+    set = ctx->route->webbridge->rewrite_set;
 
-    if (n == 0) {
+    if (set->count == 0) {
         return NGX_OK;
     }
 
-    guest = &ctx->guest_uri->host;
-
-    p = ngx_pnalloc(r->pool, CMS_REWRITE_TO_SIZE(guest->len));
-    if (p == NULL) {
+    to = ngx_http_cms_proxy_rewrite_to(r, ctx);
+    if (to == NULL) {
         return NGX_ERROR;
     }
-
-    cms_rewrite_to_write(&to, p, guest->data, guest->len, ctx->asked_port);
-    cms_rewrite_compile(&set, mappings, n);
 
     part = &r->headers_out.headers.part;
     i = 0;
@@ -338,7 +328,7 @@ ngx_http_cms_proxy_rewrite_headers(ngx_http_request_t *r,
 
         rc = header->cookie
              ? ngx_http_cms_proxy_rewrite_cookie(r, ctx, &h->value)
-             : ngx_http_cms_proxy_rewrite_value(r, &set, &to, &h->value);
+             : ngx_http_cms_proxy_rewrite_value(r, set, to, &h->value);
 
         if (rc != NGX_OK) {
             return rc;
@@ -365,45 +355,6 @@ ngx_http_cms_proxy_find_header(ngx_str_t *name)
     }
 
     return NULL;
-}
-
-
-static ngx_uint_t
-ngx_http_cms_proxy_mappings(ngx_http_cms_proxy_ctx_t *ctx,
-    cms_rewrite_mapping_t *mappings)
-{
-    ngx_uint_t                      i, n;
-    ngx_http_cms_proxy_name_t      *inside;
-    ngx_http_cms_proxy_domain_t    *domain;
-    ngx_http_cms_proxy_srv_conf_t  *wb;
-
-    wb = ctx->route->webbridge;
-    inside = wb->internal_uris.elts;
-    domain = wb->domains.elts;
-    n = 0;
-
-    /* "user@domain" before the authority, which may be the same name */
-
-    for (i = 0; i < wb->domains.nelts; i++) {
-        mappings[n].kind = CMS_REWRITE_DOMAIN;
-        mappings[n].from = domain[i].inside.data;
-        mappings[n].from_len = domain[i].inside.len;
-        mappings[n].from_port = 0;
-        mappings[n].to.plain = domain[i].outside.data;
-        mappings[n].to.plain_len = domain[i].outside.len;
-        mappings[n].to.coded = domain[i].outside.data;
-        mappings[n++].to.coded_len = domain[i].outside.len;
-    }
-
-    for (i = 0; i < wb->internal_uris.nelts; i++) {
-        mappings[n].kind = CMS_REWRITE_AUTHORITY;
-        mappings[n].from = inside[i].host.data;
-        mappings[n].from_len = inside[i].host.len;
-        mappings[n].from_port = inside[i].port;
-        mappings[n++].to.plain = NULL;
-    }
-
-    return n;
 }
 
 
@@ -502,6 +453,8 @@ ngx_http_cms_proxy_filter_init(ngx_conf_t *cf)
 {
     ngx_http_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = ngx_http_cms_proxy_header_filter;
+
+    ngx_http_cms_proxy_body_init();
 
 #if (nginx_version >= 1029000)
     ngx_http_next_early_hints_filter = ngx_http_top_early_hints_filter;

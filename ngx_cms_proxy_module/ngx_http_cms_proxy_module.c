@@ -83,7 +83,9 @@ static ngx_command_t
 
     /*
      * internal_uri HOST[:PORT] ...: the names that the web bridge uses for
-     * itself; in response headers they become the guest URI asked for.
+     * itself; in responses they become the guest URI asked for.  With
+     * PORT, "HOST" and "HOST:PORT" do, without one "HOST", "HOST:443" and
+     * "HOST:80".  At most 16 together with "domain".
      */
 
     { ngx_string("internal_uri"),
@@ -184,6 +186,52 @@ static ngx_command_t
       ngx_http_cms_proxy_flag,
       NGX_HTTP_SRV_CONF_OFFSET,
       offsetof(ngx_http_cms_proxy_srv_conf_t, verify),
+      NULL },
+
+    /*
+     * rewrite_body on|off: in the bodies of responses every internal_uri
+     * becomes the guest URI asked for, and "user@INSIDE" of "domain" becomes
+     * "user@OUTSIDE"; default on.  Headers are rewritten either way.  Of such
+     * responses the length is not known in advance, they are not sent in
+     * parts (Range), and their ETag is a weak one.  The web bridge is asked
+     * for whole answers that are not compressed; one that is gzip'd all the
+     * same is opened first, one in another coding stays as it is, with a
+     * warning in the log.  Bodies with the status 204, 206 and 304 stay, too.
+     */
+
+    { ngx_string("rewrite_body"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_FLAG,
+      ngx_http_cms_proxy_flag,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_cms_proxy_srv_conf_t, rewrite_body),
+      NULL },
+
+    /*
+     * rewrite_types MIME ... | *: the types that rewrite_body holds for;
+     * text/html always is one, "*" are all.  Default: HTML, CSS, JavaScript,
+     * JSON, XML, SVG, web app manifests and event streams.
+     */
+
+    { ngx_string("rewrite_types"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
+      ngx_http_cms_proxy_types,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_cms_proxy_srv_conf_t, rewrite_types_keys),
+      &ngx_http_html_default_types[0] },
+
+    /*
+     * rewrite_websocket on|off: the same in the text messages of a WebSocket,
+     * and in those that guests send the other way round: a guest_uri becomes
+     * the first internal_uri.  Extensions (RFC 6455, 9) are then not offered
+     * to the web bridge.  At most 16 names in guest_uri and domain together.
+     * Default off.
+     */
+
+    { ngx_string("rewrite_websocket"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_FLAG,
+      ngx_http_cms_proxy_flag,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_cms_proxy_srv_conf_t, rewrite_websocket),
       NULL },
 
     /* methods METHOD ...: others get 405; default GET POST PUT HEAD DELETE */

@@ -82,6 +82,14 @@ struct ngx_http_cms_proxy_srv_conf_s {
     ngx_msec_t                       websocket_timeout;
     ngx_http_cms_proxy_health_t     *health;        /* never NULL */
 
+    /* ngx_http_cms_proxy_rewrite.c; the sets may be empty, never NULL */
+    ngx_flag_t                       rewrite_body;
+    ngx_flag_t                       rewrite_websocket;
+    ngx_array_t                     *rewrite_types_keys;
+    ngx_hash_t                       rewrite_types;  /* size 0: all types */
+    cms_rewrite_set_t               *rewrite_set;    /* to the guest */
+    cms_rewrite_set_t               *rewrite_back;   /* from the guest */
+
     /* ngx_http_cms_proxy_balance.c */
     ngx_array_t                      keepalive;   /* ..._directive_t */
     ngx_http_upstream_init_pt        balancer_init;
@@ -192,6 +200,7 @@ typedef struct {
     ngx_http_cms_proxy_name_t       *guest_uri;
     ngx_str_t                        asked;       /* guest host[:port] */
     in_port_t                        asked_port;  /* 0 if none was sent */
+    cms_rewrite_to_t                 to;          /* see ..._rewrite_to() */
     ngx_str_t                        refusal;     /* why, or empty */
     ngx_uint_t                       status;      /* 400, 405, 508 if refused */
     ngx_str_t                       *allow;       /* methods, with 405 */
@@ -236,6 +245,7 @@ struct ngx_http_cms_proxy_balance_s {
 
 
 extern ngx_module_t  ngx_http_cms_proxy_module;
+extern ngx_module_t  ngx_http_cms_proxy_filter_module;
 extern ngx_module_t  ngx_http_proxy_module;             /* nginx's own */
 
 
@@ -269,6 +279,35 @@ char *ngx_http_cms_proxy_domain(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_cms_proxy_methods(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* ngx_http_cms_proxy_rewrite.c: names of the inside and of the outside */
+
+char *ngx_http_cms_proxy_types(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_cms_proxy_init_rewrite(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb);
+
+/* for the mappings of wb->rewrite_set without a name; NULL: no memory */
+
+cms_rewrite_to_t *ngx_http_cms_proxy_rewrite_to(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx);
+
+/* ngx_http_cms_proxy_filter_module.c */
+
+/* the verdict on a request for a web bridge, else NULL */
+
+ngx_http_cms_proxy_ctx_t *ngx_http_cms_proxy_verdict(ngx_http_request_t *r);
+
+/* ngx_http_cms_proxy_body.c */
+
+/* whether the body of this response is one that is rewritten */
+
+ngx_uint_t ngx_http_cms_proxy_rewrites_body(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx);
+
+ngx_int_t ngx_http_cms_proxy_body_header(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx);
+void ngx_http_cms_proxy_body_init(void);
 
 /* ngx_http_cms_proxy_stock.c: the stock proxy module's directives */
 

@@ -19,6 +19,8 @@
 #define NGX_HTTP_CMS_PROXY_CA        4    /* the CA file must be there */
 #define NGX_HTTP_CMS_PROXY_INSIDE    8    /* only with upstream_host internal */
 #define NGX_HTTP_CMS_PROXY_OPTIONAL  16   /* nginx may be built without it */
+#define NGX_HTTP_CMS_PROXY_BODIES    32   /* only where they are rewritten */
+#define NGX_HTTP_CMS_PROXY_FRAMES    64   /* with rewrite_websocket */
 
 
 #define NGX_HTTP_CMS_PROXY_ARGS      6
@@ -54,6 +56,8 @@ static ngx_uint_t ngx_http_cms_proxy_is_default(
 static ngx_uint_t ngx_http_cms_proxy_adds_up(ngx_command_t *cmd);
 static ngx_str_t ngx_http_cms_proxy_default_arg(
     ngx_http_cms_proxy_route_t *route, char *arg);
+static char *ngx_http_cms_proxy_gunzip(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb);
 static char *ngx_http_cms_proxy_check_ca(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
 
@@ -120,6 +124,14 @@ static ngx_http_cms_proxy_default_t  ngx_http_cms_proxy_defaults[] = {
 
     /* inside's other ports are not for guests */
     { "proxy_hide_header", { "Alt-Svc", NULL }, 0 },
+
+    /* what is to be rewritten must come whole, and is best not packed */
+    { "proxy_set_header", { "Range", "" }, NGX_HTTP_CMS_PROXY_BODIES },
+    { "proxy_set_header", { "If-Range", "" }, NGX_HTTP_CMS_PROXY_BODIES },
+    { "proxy_set_header", { "Accept-Encoding", "" },
+      NGX_HTTP_CMS_PROXY_BODIES },
+    { "proxy_set_header", { "Sec-WebSocket-Extensions", "" },
+      NGX_HTTP_CMS_PROXY_FRAMES },
 
     { "proxy_set_header", { "Origin", "$cms_origin" },
       NGX_HTTP_CMS_PROXY_INSIDE },
@@ -437,7 +449,44 @@ ngx_http_cms_proxy_expand(ngx_conf_t *cf,
         }
     }
 
-    return NGX_CONF_OK;
+    return ngx_http_cms_proxy_gunzip(cf, wb);
+}
+
+
+/*
+ * "gunzip on" where bodies are rewritten, for those that come gzip'd; see
+ * ..._decode_filter_module.c.
+ */
+
+static char *
+ngx_http_cms_proxy_gunzip(ngx_conf_t *cf, ngx_http_cms_proxy_srv_conf_t *wb)
+{
+    void           **confp;
+    ngx_str_t       *value;
+    ngx_array_t      args;
+    ngx_module_t    *module;
+    ngx_command_t   *cmd;
+
+    cmd = ngx_http_cms_proxy_stock_command(cf, "gunzip", NGX_HTTP_LOC_CONF,
+                                           &module);
+
+    if (cmd == NULL || !wb->rewrite_body || wb->rewrite_set->count == 0) {
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_array_init(&args, cf->pool, 2, sizeof(ngx_str_t)) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = ngx_array_push_n(&args, 2);
+    value[0] = cmd->name;
+    ngx_str_set(&value[1], "on");
+
+    confp = *(void **) ((char *) cf->ctx + cmd->conf);
+
+    return ngx_http_cms_proxy_call(cf, cmd, &args, &wb->where,
+                                   NGX_HTTP_LOC_CONF,
+                                   confp[module->ctx_index]);
 }
 
 
@@ -499,7 +548,11 @@ ngx_http_cms_proxy_apply_default(ngx_conf_t *cf,
         || ((def->when & NGX_HTTP_CMS_PROXY_VERIFY)
             && (!(wb->tls && wb->verify) || route->trust))
         || ((def->when & NGX_HTTP_CMS_PROXY_INSIDE)
-            && wb->upstream_host != NGX_HTTP_CMS_PROXY_INTERNAL))
+            && wb->upstream_host != NGX_HTTP_CMS_PROXY_INTERNAL)
+        || ((def->when & NGX_HTTP_CMS_PROXY_BODIES)
+            && !(wb->rewrite_body && wb->rewrite_set->count))
+        || ((def->when & NGX_HTTP_CMS_PROXY_FRAMES)
+            && !wb->rewrite_websocket))
     {
         return NGX_CONF_OK;
     }
@@ -767,7 +820,15 @@ ngx_http_cms_proxy_build_routed(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf,
 {
     void                        **loc_conf;
     ngx_uint_t                    i, proxy;
+    ngx_module_t                 *gunzip;
     ngx_http_cms_proxy_route_t   *route;
+
+    if (ngx_http_cms_proxy_stock_command(cf, "gunzip", NGX_HTTP_LOC_CONF,
+                                         &gunzip)
+        == NULL)
+    {
+        gunzip = NULL;
+    }
 
     route = plcf->routes->elts;
     proxy = ngx_http_proxy_module.ctx_index;
@@ -793,6 +854,10 @@ ngx_http_cms_proxy_build_routed(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf,
         ngx_memcpy(loc_conf, clcf->loc_conf,
                    ngx_http_max_module * sizeof(void *));
         loc_conf[proxy] = route[i].hidden[proxy];
+
+        if (gunzip) {
+            loc_conf[gunzip->ctx_index] = route[i].hidden[gunzip->ctx_index];
+        }
 
         plcf->routed[i] = loc_conf;
     }

@@ -114,6 +114,8 @@ ngx_http_cms_proxy_create_srv_conf(ngx_conf_t *cf)
     wb->upstream_host = NGX_CONF_UNSET_UINT;
     wb->websocket_timeout = NGX_CONF_UNSET_MSEC;
     wb->affinity = NGX_CONF_UNSET_UINT;
+    wb->rewrite_body = NGX_CONF_UNSET;
+    wb->rewrite_websocket = NGX_CONF_UNSET;
 
     wb->health = ngx_http_cms_proxy_create_health(cf, wb);
     if (wb->health == NULL) {
@@ -247,6 +249,7 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
     wb->foreign = ngx_http_cms_proxy_is_foreign(wb->upstream);
 
     if (ngx_http_cms_proxy_allow(cf, wb) != NGX_OK
+        || ngx_http_cms_proxy_init_rewrite(cf, wb) != NGX_CONF_OK
         || ngx_http_cms_proxy_add_targets(cf, wb) != NGX_CONF_OK
         || ngx_http_cms_proxy_zone(cf, wb) != NGX_CONF_OK)
     {
@@ -273,14 +276,6 @@ ngx_http_cms_proxy_check_block(ngx_conf_t *cf,
         return ngx_http_cms_proxy_conf_error(cf, &wb->where,
                    "cms_webbridge \"%V\" has \"upstream_host internal\" "
                    "but no internal_uri", &wb->name);
-    }
-
-    if (wb->internal_uris.nelts + wb->domains.nelts > CMS_REWRITE_MAPPINGS_MAX)
-    {
-        return ngx_http_cms_proxy_conf_error(cf, &wb->where,
-                   "cms_webbridge \"%V\" has more than %d names in "
-                   "internal_uri and domain together", &wb->name,
-                   CMS_REWRITE_MAPPINGS_MAX);
     }
 
     if (wb->websocket_timeout == 0) {

@@ -1,0 +1,693 @@
+
+/*
+ * Bodies of a web bridge's responses: its internal names become the guest URI
+ * asked for, by cms_rewrite.  Part of ..._filter_module.c, which calls it for
+ * each header of a web bridge; it stands behind nginx's gunzip.
+ *
+ * Nothing is copied that can stay.  Where the text gets shorter it is moved
+ * together in the buffer that holds it, short stretches at least; where it
+ * gets longer, what has no room goes into buffers of ours until a long stretch
+ * follows that can stay.  The buffer that came counts as sent when the last of
+ * its pieces is, so that a slow client slows down the web bridge as always.
+ */
+
+
+#include "ngx_http_cms_proxy_module.h"
+
+
+#define NGX_HTTP_CMS_PROXY_BODY_BUFFER  8192
+
+
+/* a buffer of its own costs about as much as copying this many bytes */
+
+#define NGX_HTTP_CMS_PROXY_BODY_LONG    4096
+
+
+typedef struct {
+    cms_rewrite_t                    rewrite;
+    ngx_chain_t                     *free;    /* buffers of ours */
+    ngx_chain_t                     *parts;   /* the same, without memory */
+    ngx_chain_t                     *busy;    /* both, not yet sent */
+    ngx_uint_t                       done;
+} ngx_http_cms_proxy_body_t;
+
+
+/* one buffer on its way */
+
+typedef struct {
+    ngx_http_request_t              *request;
+    ngx_http_cms_proxy_body_t       *body;
+    ngx_buf_t                       *buf;     /* as it came */
+    u_char                          *start;   /* of it, what stays and is */
+    u_char                          *end;     /*     not in the chain yet */
+    ngx_buf_t                       *own;     /* being filled, or NULL */
+    ngx_chain_t                     *out;     /* pieces of it */
+    ngx_chain_t                    **last_out;
+    unsigned                         writable:1;
+    unsigned                         written:1;
+} ngx_http_cms_proxy_piece_t;
+
+
+static ngx_uint_t ngx_http_cms_proxy_is_type(ngx_http_request_t *r,
+    ngx_hash_t *types);
+static ngx_uint_t ngx_http_cms_proxy_is_encoded(ngx_http_request_t *r);
+static void ngx_http_cms_proxy_clear_digests(ngx_http_request_t *r);
+static ngx_int_t ngx_http_cms_proxy_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+static ngx_chain_t **ngx_http_cms_proxy_rewrite_buf(ngx_http_request_t *r,
+    ngx_http_cms_proxy_body_t *body, ngx_buf_t *b, ngx_chain_t **ll);
+static ngx_int_t ngx_http_cms_proxy_keep(ngx_http_cms_proxy_piece_t *w,
+    u_char *p, size_t len, u_char *limit);
+static ngx_int_t ngx_http_cms_proxy_put(ngx_http_cms_proxy_piece_t *w,
+    u_char *p, size_t len, u_char *limit);
+static ngx_int_t ngx_http_cms_proxy_copy(ngx_http_cms_proxy_piece_t *w,
+    u_char *p, size_t len);
+static ngx_int_t ngx_http_cms_proxy_part(ngx_http_cms_proxy_piece_t *w);
+static ngx_chain_t **ngx_http_cms_proxy_end_buf(ngx_http_cms_proxy_piece_t *w,
+    ngx_chain_t **ll);
+static ngx_chain_t **ngx_http_cms_proxy_add_link(ngx_http_request_t *r,
+    ngx_chain_t **ll, ngx_buf_t *b);
+static ngx_buf_t *ngx_http_cms_proxy_get_buf(ngx_http_cms_proxy_piece_t *w,
+    size_t size);
+static void ngx_http_cms_proxy_passed_on(ngx_http_request_t *r,
+    ngx_http_cms_proxy_body_t *body, ngx_chain_t *out);
+
+
+static ngx_http_output_body_filter_pt  ngx_http_next_body_filter;
+
+
+/* they tell what the bytes were: RFC 1864, RFC 3230, RFC 9530 */
+
+static ngx_str_t  ngx_http_cms_proxy_digests[] = {
+    ngx_string("content-md5"),
+    ngx_string("digest"),
+    ngx_string("content-digest"),
+    ngx_string("repr-digest"),
+    ngx_null_string
+};
+
+
+void
+ngx_http_cms_proxy_body_init(void)
+{
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_cms_proxy_body_filter;
+}
+
+
+ngx_uint_t
+ngx_http_cms_proxy_rewrites_body(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx)
+{
+    ngx_uint_t                      status;
+    ngx_http_cms_proxy_srv_conf_t  *wb;
+
+    wb = ctx->route->webbridge;
+    status = r->headers_out.status;
+
+    if (!wb->rewrite_body || wb->rewrite_set->count == 0) {
+        return 0;
+    }
+
+    /* an error page of nginx comes when the connection is closed */
+
+    if (r->upstream->peer.connection == NULL
+#if (NGX_HTTP_CACHE)
+        && !r->cached
+#endif
+       )
+    {
+        return 0;
+    }
+
+    if (status < NGX_HTTP_OK
+        || status == NGX_HTTP_NO_CONTENT
+        || status == NGX_HTTP_PARTIAL_CONTENT
+        || status == NGX_HTTP_NOT_MODIFIED)
+    {
+        return 0;
+    }
+
+    return ngx_http_cms_proxy_is_type(r, &wb->rewrite_types);
+}
+
+
+/* parameters of the type do not count */
+
+static ngx_uint_t
+ngx_http_cms_proxy_is_type(ngx_http_request_t *r, ngx_hash_t *types)
+{
+    u_char      type[128], *p;
+    size_t      len;
+    ngx_str_t  *value;
+
+    value = &r->headers_out.content_type;
+
+    if (value->len == 0) {
+        return 0;
+    }
+
+    if (types->size == 0) {
+        return 1;
+    }
+
+    p = ngx_strlchr(value->data, value->data + value->len, ';');
+    len = p ? (size_t) (p - value->data) : value->len;
+
+    while (len && (value->data[len - 1] == ' '
+                   || value->data[len - 1] == '\t'))
+    {
+        len--;
+    }
+
+    if (len > sizeof(type)) {
+        return 0;
+    }
+
+    return ngx_hash_find(types, ngx_hash_strlow(type, value->data, len), type,
+                         len)
+           != NULL;
+}
+
+
+/* the header of a response: whether its body comes through here, and how */
+
+ngx_int_t
+ngx_http_cms_proxy_body_header(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx)
+{
+    cms_rewrite_to_t               *to;
+    ngx_http_cms_proxy_body_t      *body;
+    ngx_http_cms_proxy_srv_conf_t  *wb;
+
+    wb = ctx->route->webbridge;
+
+    if (!ngx_http_cms_proxy_rewrites_body(r, ctx)) {
+
+        /* no part was asked for inside, so it is taken from the whole */
+
+        if ((r->headers_in.range || r->headers_out.accept_ranges)
+            && wb->rewrite_body
+            && wb->rewrite_set->count
+            && r->headers_out.status == NGX_HTTP_OK
+            && r->method == NGX_HTTP_GET
+            && !r->allow_ranges)
+        {
+            ngx_http_clear_accept_ranges(r);
+            r->allow_ranges = 1;
+            r->single_range = 1;
+        }
+
+        return NGX_OK;
+    }
+
+    r->gzip_tested = 0;
+
+    if (ngx_http_cms_proxy_is_encoded(r)) {
+        return NGX_OK;
+    }
+
+    ngx_http_clear_content_length(r);
+    ngx_http_clear_accept_ranges(r);
+    ngx_http_weak_etag(r);
+    ngx_http_cms_proxy_clear_digests(r);
+
+    if (r->header_only) {
+        return NGX_OK;
+    }
+
+    to = ngx_http_cms_proxy_rewrite_to(r, ctx);
+    if (to == NULL) {
+        return NGX_ERROR;
+    }
+
+    body = ngx_palloc(r->pool, sizeof(ngx_http_cms_proxy_body_t));
+    if (body == NULL) {
+        return NGX_ERROR;
+    }
+
+    cms_rewrite_begin(&body->rewrite, wb->rewrite_set, to, 0);
+
+    body->free = NULL;
+    body->parts = NULL;
+    body->busy = NULL;
+    body->done = 0;
+
+    ngx_http_set_ctx(r, body, ngx_http_cms_proxy_filter_module);
+
+    r->filter_need_in_memory = 1;
+
+    return NGX_OK;
+}
+
+
+/* in a coding that nothing here opens */
+
+static ngx_uint_t
+ngx_http_cms_proxy_is_encoded(ngx_http_request_t *r)
+{
+    ngx_str_t  *coding;
+
+    if (r->headers_out.content_encoding == NULL) {
+        return 0;
+    }
+
+    coding = &r->headers_out.content_encoding->value;
+
+    if (coding->len == 0
+        || (coding->len == sizeof("identity") - 1
+            && ngx_strncasecmp(coding->data, (u_char *) "identity",
+                               sizeof("identity") - 1)
+               == 0))
+    {
+        return 0;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                  "names in the body of \"%V\" are not rewritten: the web "
+                  "bridge sent it with the Content-Encoding \"%V\", "
+                  "though it was not asked for", &r->uri, coding);
+
+    return 1;
+}
+
+
+static void
+ngx_http_cms_proxy_clear_digests(ngx_http_request_t *r)
+{
+    ngx_str_t        *name;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &r->headers_out.headers.part;
+    i = 0;
+
+    while ((h = ngx_http_cms_proxy_next_header(&part, &i, NULL))) {
+        for (name = ngx_http_cms_proxy_digests; name->len; name++) {
+            if (h->key.len && ngx_http_cms_proxy_is_header(h, name)) {
+                h->hash = 0;
+            }
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_cms_proxy_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_int_t                   rc;
+    ngx_chain_t                *out, **ll;
+    ngx_http_cms_proxy_body_t  *body;
+
+    body = ngx_http_get_module_ctx(r, ngx_http_cms_proxy_filter_module);
+
+    if (body == NULL) {
+        return ngx_http_next_body_filter(r, in);
+    }
+
+    out = NULL;
+    ll = &out;
+
+    for ( /* void */ ; in; in = in->next) {
+        ll = ngx_http_cms_proxy_rewrite_buf(r, body, in->buf, ll);
+        if (ll == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    *ll = NULL;
+
+    rc = ngx_http_next_body_filter(r, out);
+
+    ngx_http_cms_proxy_passed_on(r, body, out);
+
+    return rc;
+}
+
+
+/* appends what becomes of one buffer, returns where to go on, NULL: error */
+
+static ngx_chain_t **
+ngx_http_cms_proxy_rewrite_buf(ngx_http_request_t *r,
+    ngx_http_cms_proxy_body_t *body, ngx_buf_t *b, ngx_chain_t **ll)
+{
+    u_char                      *in;
+    size_t                       len;
+    ngx_int_t                    rc;
+    ngx_uint_t                   last;
+    const u_char                *p;
+    cms_rewrite_piece_t          piece;
+    ngx_http_cms_proxy_piece_t   w;
+
+    last = b->last_buf || (b->last_in_chain && r != r->main);
+
+    if (body->done || (!last && !ngx_buf_in_memory(b))) {
+        return ngx_http_cms_proxy_add_link(r, ll, b);
+    }
+
+    body->done = last;
+
+    w.request = r;
+    w.body = body;
+    w.buf = b;
+    w.start = b->pos;
+    w.end = b->pos;
+    w.own = NULL;
+    w.out = NULL;
+    w.last_out = &w.out;
+    w.writable = b->temporary;
+    w.written = 0;
+
+    in = b->pos;
+
+    for ( ;; ) {
+        piece = cms_rewrite_next(&body->rewrite, (const u_char **) &in,
+                                 b->last, last, &p, &len);
+
+        if (piece == CMS_REWRITE_MORE) {
+            break;
+        }
+
+        rc = (piece == CMS_REWRITE_KEEP)
+             ? ngx_http_cms_proxy_keep(&w, (u_char *) p, len, in)
+             : ngx_http_cms_proxy_put(&w, (u_char *) p, len, in);
+
+        if (rc != NGX_OK) {
+            return NULL;
+        }
+    }
+
+    return ngx_http_cms_proxy_end_buf(&w, ll);
+}
+
+
+/* limit: up to there the buffer may be written */
+
+static ngx_int_t
+ngx_http_cms_proxy_keep(ngx_http_cms_proxy_piece_t *w, u_char *p, size_t len,
+    u_char *limit)
+{
+    if (p == w->end && w->own == NULL) {
+        w->end += len;
+        return NGX_OK;
+    }
+
+    if (len < NGX_HTTP_CMS_PROXY_BODY_LONG) {
+        return ngx_http_cms_proxy_put(w, p, len, limit);
+    }
+
+    /* so long, it is not of what was held back */
+
+    if (ngx_http_cms_proxy_part(w) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    w->own = NULL;
+    w->start = p;
+    w->end = p + len;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_cms_proxy_put(ngx_http_cms_proxy_piece_t *w, u_char *p, size_t len,
+    u_char *limit)
+{
+    if (w->own == NULL) {
+
+        if (w->writable && (size_t) (limit - w->end) >= len) {
+            ngx_memmove(w->end, p, len);
+            w->end += len;
+            w->written = 1;
+
+            return NGX_OK;
+        }
+
+        if (ngx_http_cms_proxy_part(w) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return ngx_http_cms_proxy_copy(w, p, len);
+}
+
+
+/* into buffers of ours */
+
+static ngx_int_t
+ngx_http_cms_proxy_copy(ngx_http_cms_proxy_piece_t *w, u_char *p, size_t len)
+{
+    size_t      n;
+    ngx_buf_t  *b;
+
+    while (len) {
+        b = w->own;
+
+        if (b == NULL || b->last == b->end) {
+            b = ngx_http_cms_proxy_get_buf(w, NGX_HTTP_CMS_PROXY_BODY_BUFFER);
+            if (b == NULL) {
+                return NGX_ERROR;
+            }
+
+            w->own = b;
+        }
+
+        n = ngx_min(len, (size_t) (b->end - b->last));
+
+        b->last = ngx_cpymem(b->last, p, n);
+        p += n;
+        len -= n;
+    }
+
+    return NGX_OK;
+}
+
+
+/* what stays of the buffer, as a piece of the chain */
+
+static ngx_int_t
+ngx_http_cms_proxy_part(ngx_http_cms_proxy_piece_t *w)
+{
+    ngx_buf_t  *b;
+
+    if (w->start == w->end) {
+        return NGX_OK;
+    }
+
+    b = ngx_http_cms_proxy_get_buf(w, 0);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->pos = w->start;
+    b->last = w->end;
+    b->temporary = w->buf->temporary;
+    b->memory = !w->buf->temporary;
+
+    w->start = w->end;
+
+    return NGX_OK;
+}
+
+
+static ngx_chain_t **
+ngx_http_cms_proxy_end_buf(ngx_http_cms_proxy_piece_t *w, ngx_chain_t **ll)
+{
+    ngx_buf_t           *b, *last;
+    ngx_chain_t         *cl;
+    ngx_http_request_t  *r;
+
+    b = w->buf;
+    r = w->request;
+
+    if (!ngx_buf_in_memory(b)) {
+
+        /* it ends the body, and may follow what was held back */
+
+        *ll = w->out;
+        ll = w->out ? w->last_out : ll;
+
+        return ngx_http_cms_proxy_add_link(r, ll, b);
+    }
+
+    if (w->out == NULL && w->start != w->end
+        && (!b->in_file
+            || (!w->written && w->start == b->pos && w->end == b->last)))
+    {
+        b->pos = w->start;
+        b->last = w->end;
+
+        return ngx_http_cms_proxy_add_link(r, ll, b);
+    }
+
+    if (w->own == NULL && ngx_http_cms_proxy_part(w) != NGX_OK) {
+        return NULL;
+    }
+
+    if (w->out == NULL) {
+        b->pos = b->last;
+
+        if (!b->flush && !b->last_buf && !b->last_in_chain && !b->sync) {
+            return ll;
+        }
+
+        /* ngx_buf_t with no memory tells of nothing but its flags */
+
+        last = ngx_calloc_buf(r->pool);
+        if (last == NULL) {
+            return NULL;
+        }
+
+        last->sync = 1;
+        last->flush = b->flush;
+        last->last_buf = b->last_buf;
+        last->last_in_chain = b->last_in_chain;
+
+        return ngx_http_cms_proxy_add_link(r, ll, last);
+    }
+
+    for (cl = w->out; cl->next; cl = cl->next) { /* void */ }
+
+    last = cl->buf;
+    last->shadow = b;
+    last->flush = b->flush;
+    last->sync = b->sync;
+    last->recycled = b->recycled;
+    last->last_buf = b->last_buf;
+    last->last_in_chain = b->last_in_chain;
+
+    *ll = w->out;
+
+    return w->last_out;
+}
+
+
+static ngx_chain_t **
+ngx_http_cms_proxy_add_link(ngx_http_request_t *r, ngx_chain_t **ll,
+    ngx_buf_t *b)
+{
+    ngx_chain_t  *cl;
+
+    cl = ngx_alloc_chain_link(r->pool);
+    if (cl == NULL) {
+        return NULL;
+    }
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    *ll = cl;
+
+    return &cl->next;
+}
+
+
+/* appends a buffer of ours to the pieces; size 0: one without memory */
+
+static ngx_buf_t *
+ngx_http_cms_proxy_get_buf(ngx_http_cms_proxy_piece_t *w, size_t size)
+{
+    u_char        *start;
+    ngx_buf_t     *b;
+    ngx_chain_t   *cl, **free;
+    ngx_pool_t    *pool;
+
+    pool = w->request->pool;
+    free = size ? &w->body->free : &w->body->parts;
+    cl = *free;
+
+    if (cl) {
+        *free = cl->next;
+        b = cl->buf;
+        start = b->start;
+
+    } else {
+        cl = ngx_alloc_chain_link(pool);
+        b = ngx_alloc_buf(pool);
+
+        if (cl == NULL || b == NULL) {
+            return NULL;
+        }
+
+        start = NULL;
+
+        if (size) {
+            start = ngx_palloc(pool, size);
+            if (start == NULL) {
+                return NULL;
+            }
+        }
+    }
+
+    ngx_memzero(b, sizeof(ngx_buf_t));
+
+    b->start = start;
+    b->pos = start;
+    b->last = start;
+    b->end = start ? start + size : NULL;
+    b->tag = (ngx_buf_tag_t) &ngx_http_cms_proxy_filter_module;
+    b->temporary = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    *w->last_out = cl;
+    w->last_out = &cl->next;
+
+    return b;
+}
+
+
+/* what was passed on: links of others go, our buffers wait until sent */
+
+static void
+ngx_http_cms_proxy_passed_on(ngx_http_request_t *r,
+    ngx_http_cms_proxy_body_t *body, ngx_chain_t *out)
+{
+    ngx_buf_t     *b;
+    ngx_chain_t   *cl, **ll;
+
+    for (ll = &body->busy; *ll; ll = &(*ll)->next) { /* void */ }
+
+    while (out) {
+        cl = out;
+        out = cl->next;
+
+        if (cl->buf->tag
+            == (ngx_buf_tag_t) &ngx_http_cms_proxy_filter_module)
+        {
+            cl->next = NULL;
+            *ll = cl;
+            ll = &cl->next;
+
+        } else {
+            ngx_free_chain(r->pool, cl);
+        }
+    }
+
+    while (body->busy) {
+        cl = body->busy;
+        b = cl->buf;
+
+        if (ngx_buf_size(b) != 0) {
+            break;
+        }
+
+        if (b->shadow) {
+            b->shadow->pos = b->shadow->last;
+        }
+
+        body->busy = cl->next;
+
+        if (b->start) {
+            cl->next = body->free;
+            body->free = cl;
+
+        } else {
+            cl->next = body->parts;
+            body->parts = cl;
+        }
+    }
+}
