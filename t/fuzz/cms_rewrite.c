@@ -360,7 +360,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cms_rewrite_mapping_t m[CMS_REWRITE_MAPPINGS_MAX];
     cms_rewrite_set_t set;
     unsigned char *exact;
-    size_t len, want_len;
+    size_t len, want_len, way;
 
     cookie(data, size);
     if (size < 4) {
@@ -377,10 +377,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pick_mappings(m);
     cms_rewrite_compile(&set, m, mapping_count);
     want_len = reference(want);
-    whole(&set, want, want_len);
-    in_pieces(&set, 1, want, want_len);
-    in_pieces(&set, 8, want, want_len);
-    in_pieces(&set, 400, want, want_len);
+    for (way = 0; way < cms_search_ways(); way++) {
+        if (cms_search_use(&set.search, way)) {
+            whole(&set, want, want_len);
+            in_pieces(&set, pick(2) ? 8 : 1, want, want_len);
+            in_pieces(&set, 400, want, want_len);
+        }
+    }
     free(exact);
     return 0;
 }
