@@ -83,7 +83,64 @@ $cms->kill;
 $cms->again;
 is(websocket($token, $guest, '127.0.0.1', '-k'), 401,
     'one that is started again knows no earlier token');
+
+# ---- one that knows its internal name alone ----
+
+Edge::WebBridge->start(name => 'alone', listen => '127.0.0.3:443',
+    external => $inside, answersTo => 'internal', absoluteUrls => \1);
+my @alone = ('--connect-to', '::127.0.0.3:443');
+like(ask("https://$guest/", '-k', @alone), qr/^HTTP\S+ 400.*<h1>Bad Request/s,
+    'one that knows its internal name alone: the guest URI is a Bad Request');
+my %spelled = (
+    '/en-US/home' => "src=\"https://$inside/",
+    '/en-US/goodbye' => "href=\"//$inside/",
+    '/index.html' => "status=https%3A%2F%2F$inside%2Fapi",
+    '/app.js' => "from 'https:\\u002f\\u002f$inside/call.js'",
+    '/api/status' => "\"https:\\/\\/$inside\\/api\\/meeting\"",
+);
+like(ask("https://$inside$_", @alone), qr/\Q$spelled{$_}\E/,
+    "$_: it says $spelled{$_}") for sort keys %spelled;
+is(enters($inside), 'welcome', 'its own page enters a meeting');
+is(enters($guest), "no page of mine: https://$guest/",
+    '... a page at the guest URI is refused');
 done_testing();
+
+# What a participant gets who enters from a page at this host: 'welcome', or
+# the reason why not.
+sub enters {
+    my ($host) = @_;
+    local $ENV{NODE_PATH} = "$Edge::Netns::root/build/node_modules";
+    open my $out, '-|', 'timeout', '10', 'node', '-e', <<'JS',
+const [, ca, inside, host] = process.argv;
+const fs = require('fs'), https = require('https'), WebSocket = require('ws');
+const to = { ca: fs.readFileSync(ca), lookup: (name, options, found) =>
+  found(null, [{ address: '127.0.0.3', family: 4 }]) };
+const ask = (url, options, body) => new Promise((resolve) => {
+  https.request(url, { ...to, ...options, autoSelectFamily: true }, (res) => {
+    res.setEncoding('utf8').on('data', (text) => resolve(JSON.parse(text)));
+  }).end(body);
+});
+(async () => {
+  const { signalling } = await ask(`https://${inside}/api/join`,
+    { method: 'POST', headers: { Cookie: 'session=1' } },
+    '{"id":"100101","name":"Ann"}');
+  const ws = new WebSocket(signalling, { ...to, autoSelectFamily: true });
+  ws.on('message', async (data) => {
+    const { type, you, confirm } = JSON.parse(data);
+    if (type !== 'hello') {
+      return ws.close(1000, type);
+    }
+    await ask(confirm);
+    return ws.send(JSON.stringify({ type: 'enter', who: you.jid,
+      page: `https://${host}/` }));
+  });
+  ws.on('close', (code, reason) => console.log(reason.toString()));
+})();
+JS
+        Edge::Certs::ca('inside'), $inside, $host or die "node: $!";
+    chomp(my $said = <$out> // 'nothing');
+    return $said;
+}
 
 sub ask {
     my ($url, @more) = @_;

@@ -7,6 +7,7 @@
 const path = require('path');
 const readline = require('readline');
 const { chromium } = require('playwright-core');
+const { Record } = require('./record');
 
 const args = [
   '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
@@ -14,7 +15,7 @@ const args = [
   '--disable-component-update', '--autoplay-policy=no-user-gesture-required',
   '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream',
 ];
-const people = new Map();     // who -> { browser, page, failed }
+const people = new Map();     // who -> { browser, page, record }
 
 const actions = {
   // Starts the person's browser. command: an executable that runs Chromium
@@ -31,7 +32,7 @@ const actions = {
     const context = await browser.newContext({ viewport: { width, height } });
     const page = await context.newPage();
     await page.addInitScript({ path: path.join(__dirname, 'observe.js') });
-    people.set(who, { browser, page });
+    people.set(who, { browser, page, record: new Record(page) });
     return true;
   },
 
@@ -83,6 +84,10 @@ const actions = {
 
   // Every RTCPeerConnection the page has made so far, see observe.js.
   calls: async ({ page }) => page.evaluate(() => window.observed.calls()),
+
+  // Where a word has come along in all this browser sent, was sent or keeps,
+  // see record.js.
+  find: async ({ record, word }) => record.find(word),
 
   async close({ who, browser }) {
     people.delete(who);

@@ -21,8 +21,11 @@ const defaults = {
   // Which name stands in the absolute URLs and domains of its headers:
   // Location, Refresh, Link, Set-Cookie, CSP, Access-Control-Allow-Origin.
   speaksAs: 'internal',
-  // true: absolute links in pages as well (the default is relative ones).
-  absoluteLinks: false,
+  // true: that name stands in pages, scripts, JSON and WebSocket messages as
+  // well, in the spellings usual there, and nothing works by another way:
+  // what URL comes next is always learnt from what came before. false:
+  // relative URLs.
+  absoluteUrls: false,
 
   // false: the link to the Call Bridge is down. The page loads, but offers
   // no *Join call*.

@@ -38,9 +38,24 @@ class Identity {
       this.answersTo(origin.slice('https://'.length));
   }
 
+  // The same of the page a browser says it shows.
+  acceptsPage(url) {
+    return URL.canParse(url) && this.acceptsOrigin(new URL(url).origin);
+  }
+
   // Its own URL: what stands before a path in a Location.
   url() {
     return this.config ? `https://${this.name()}` : '';
+  }
+
+  // Whether it names itself in what it sends, and not in headers alone.
+  absolute() {
+    return this.config !== null && this.config.absoluteUrls;
+  }
+
+  // A link to one of its own paths, as a script may use it.
+  link(path, scheme = 'https') {
+    return this.absolute() ? `${scheme}://${this.name()}${path}` : path;
   }
 
   name() {

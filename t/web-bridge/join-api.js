@@ -1,11 +1,13 @@
 // The API that the join page calls: what can be done here, the name of a
 // meeting, and joining it.
 //
-//   GET  /api/status                          { callBridge }
+//   GET  /api/status                          { callBridge, meeting, join }
 //   POST /api/meeting  { id, passcode|secret }        { id, name }
-//   POST /api/join     { id, passcode|secret, name }  { token, guest,
-//                        iceServers, iceTransportPolicy }
+//   POST /api/join     { id, passcode|secret, name }  { token, guest, space,
+//                        signalling, host, iceServers, iceTransportPolicy }
+//   GET  /api/confirm?key=...   the guest's page got what the WebSocket said
 //
+// meeting, join and signalling are URLs; `host` is where to go in the end.
 // Errors: 403 a foreign Origin or no session, 404 no such meeting or a wrong
 // passcode or secret, 503 the link to the Call Bridge is down.
 'use strict';
@@ -18,9 +20,14 @@ class JoinApi {
     this.identity = identity;
     this.meetings = meetings;
     this.routes = {
-      'GET /api/status': () => [200, { callBridge: config.callBridge }],
+      'GET /api/status': () => [200, { callBridge: config.callBridge,
+        meeting: identity.link('/api/meeting'),
+        join: identity.link('/api/join') }],
       'POST /api/meeting': (body) => this.meeting(body),
-      'POST /api/join': (body) => this.join(body),
+      'POST /api/join': (body, req) => this.join(body, req.headers.host),
+      'GET /api/confirm': (body, req) =>
+        (meetings.confirm(req.url.split('?key=')[1]) ? [200, {}]
+          : [404, { error: 'There is nothing to confirm.' }]),
     };
   }
 
@@ -32,10 +39,11 @@ class JoinApi {
     const route = this.routes[`${req.method} ${req.url.split('?')[0]}`];
     let answer = [404, { error: 'There is nothing here.' }];
     if (route) {
-      answer = this.refusal(req) || route(await this.body(req));
+      answer = this.refusal(req) || route(await this.body(req), req);
     }
     res.writeHead(answer[0], { 'Content-Type': 'application/json' });
-    res.end(JSON.stringify(answer[1]) + '\n');
+    // Slashes as several encoders of JSON write them.
+    res.end(JSON.stringify(answer[1]).replaceAll('/', '\\/') + '\n');
   }
 
   refusal(req) {
@@ -58,7 +66,7 @@ class JoinApi {
       : [404, { error: 'Check the meeting ID and the passcode.' }];
   }
 
-  join(body) {
+  join(body, host) {
     const space = this.meetings.resolve(body);
     const name = String(body.name || '').trim().slice(0, 64);
     if (!space || !name) {
@@ -69,6 +77,8 @@ class JoinApi {
     return [200, {
       token, guest: { id: guest.id, name, jid: guest.jid },
       space: { name: space.name, uri: this.meetings.spaceUri(space) },
+      signalling: this.identity.link(`/signal?token=${token}`, 'wss'),
+      host: this.identity.absolute() ? this.identity.name() : host,
       iceServers: callBridge ? this.config.callBridgeIceServers
         : this.config.iceServers,
       iceTransportPolicy: callBridge ? 'all'

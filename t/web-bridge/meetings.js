@@ -16,6 +16,7 @@ class Meetings {
     this.config = config;
     this.key = crypto.randomBytes(32);
     this.guests = 0;
+    this.expected = new Map();    // key -> what to do when it is confirmed
   }
 
   // The space of this call ID, or null when there is none or the caller
@@ -54,6 +55,22 @@ class Meetings {
     }
     const guest = JSON.parse(Buffer.from(body.split('.')[1], 'base64url'));
     return guest.exp > Date.now() / 1000 ? guest : null;
+  }
+
+  // A key that a guest is to confirm, and what then happens, once.
+  expect(then) {
+    const key = crypto.randomBytes(12).toString('hex');
+    this.expected.set(key, then);
+    return key;
+  }
+
+  confirm(key) {
+    const then = this.expected.get(key);
+    this.expected.delete(key);
+    if (then) {
+      then();
+    }
+    return then !== undefined;
   }
 
   sign(body) {

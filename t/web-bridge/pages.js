@@ -17,6 +17,15 @@ const types = { '.html': 'text/html; charset=utf-8',
   '.js': 'application/javascript; charset=utf-8',
   '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml' };
 
+// How a file with absolute URLs writes them.
+const spellings = {
+  '.html': (text, host) => text.replaceAll('src="/', `src="https://${host}/`)
+    .replaceAll('href="/', `href="//${host}/`)
+    .replaceAll('=%2F', `=https%3A%2F%2F${host}%2F`),
+  '.js': (text, host) => text.replaceAll("from '/",
+    `from 'https:\\u002f\\u002f${host}/`),
+};
+
 class Pages {
   constructor(config, identity) {
     this.config = config;
@@ -81,12 +90,8 @@ class Pages {
   }
 
   html(res, file) {
-    let text = this.read(file).toString();
-    if (this.config.absoluteLinks) {
-      text = text.replace(/(src|href)="\//g, `$1="${this.identity.url()}/`);
-    }
     res.writeHead(200, { 'Content-Type': types['.html'] });
-    res.end(text);
+    res.end(this.named(file, this.read(file)));
   }
 
   asset(res, pathname) {
@@ -96,7 +101,15 @@ class Pages {
       return this.refuse(res, 404, 'Not found');
     }
     res.writeHead(200, { 'Content-Type': types[path.extname(file[1])] });
-    return res.end(data);
+    return res.end(this.named(file[1], data));
+  }
+
+  // The file with absolute URLs where its own are, each spelled in a way
+  // that is usual in such a file.
+  named(file, data) {
+    const host = this.identity.absolute() && this.identity.name();
+    const spell = host && spellings[path.extname(file)];
+    return spell ? spell(data.toString(), host) : data;
   }
 
   read(file) {

@@ -157,6 +157,12 @@ sub screenshot { my ($s, $file) = @_; $s->_do('screenshot', file => $file) }
 sub run { my ($s, $script) = @_; $s->_do('run', script => $script) }
 sub close { $_[0]->_do('close') }
 
+# find('octavio.local'): where that word, in any letter case, is in what this
+# browser asked for, sent and was sent since it was opened, in headers, bodies
+# and WebSocket messages, or in what it keeps and shows: {found => [text, ...],
+# answers => number, messages => number, unread => [URL, ...]}.
+sub find { my ($s, $word) = @_; $s->_do('find', word => $word) }
+
 # calls(): one hash for each RTCPeerConnection made so far, the last one
 # last: state, gathering, candidates, errors, local, remote, framesDecoded,
 # framesSent (t/browser/observe.js).

@@ -24,11 +24,16 @@ use Edge::Topology;
 use Edge::WebBridge;
 
 our $url = 'https://cmsweb.octavio.test';
+my $internal = 'cmsweb.cms.octavio.local';
 my %at = %Edge::Topology::address;
 
+# new(internal_name_only => 1): the web bridge has never heard of the guest URI.
+# It answers to its internal name alone, speaks of itself by it in all it
+# sends, its certificate has no other name, and no DNS server inside knows
+# another. edge() then takes the lines of nginx.conf that are there for this.
 sub new {
-    my ($class) = @_;
-    return bless {}, $class;
+    my ($class, %o) = @_;
+    return bless {internal_name_only => 0, %o}, $class;
 }
 
 sub up {
@@ -41,7 +46,8 @@ sub up {
 sub network {
     my ($self) = @_;
     Edge::Examples::install();
-    $self->{net} = Edge::Topology->new;
+    $self->{net} = Edge::Topology->new(
+        split_dns => !$self->{internal_name_only});
 }
 
 # in('edge'): argv that runs what follows in that place (Edge::Topology).
@@ -79,13 +85,16 @@ sub password { $_[0]{password} }
 # its internal name.
 sub cms {
     my ($self, %o) = @_;
-    my ($cert, $key) = Edge::Certs::cert('inside', 'cmsweb.octavio.test',
-        'cmsweb.cms.octavio.local', 'admin.cms.octavio.local');
+    my $only = $self->{internal_name_only};
+    my ($cert, $key) = Edge::Certs::cert('inside',
+        $only ? () : 'cmsweb.octavio.test', $internal,
+        'admin.cms.octavio.local');
     $self->{cms} = Edge::WebBridge->start(
         prefix => [$self->in('inside')],
         cert => $cert, key => $key,
         listen => "$at{cms}:443",
-        answersTo => 'external', speaksAs => 'internal',
+        speaksAs => 'internal',
+        $only ? (external => $internal, absoluteUrls => \1) : (),
         callBridgeListen => "$at{cms}:9999",
         iceTransportPolicy => 'relay',
         admin => {listen => "$at{cms}:445", user => 'admin',
@@ -101,6 +110,8 @@ sub cms {
 # coturn => sub { turnserver.conf's }).
 sub edge {
     my ($self, %o) = @_;
+    _edit('nginx/nginx.conf', \&_internal_name)
+        if $self->{internal_name_only};
     _edit('nginx/nginx.conf', $o{nginx}) if $o{nginx};
     _edit('coturn/turnserver.conf', $o{coturn}) if $o{coturn};
     Edge::Examples::cli_password();
@@ -115,6 +126,12 @@ sub edge {
         name => 'coturn', Edge::Examples::coturn(@in),
         ready_log => qr/Total (General servers|relay threads)/,
     );
+}
+
+sub _internal_name {
+    for my $directive ('upstream_host  internal', 'rewrite_websocket  on') {
+        s/^( +)# ($directive;)/$1$2/m or croak "nginx.conf has no $directive";
+    }
 }
 
 sub _edit {

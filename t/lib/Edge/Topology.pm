@@ -18,7 +18,7 @@ package Edge::Topology;
 # 80), TCP and UDP 3478, UDP 24000-29999. Guests have no route to anything
 # behind it.
 #
-#   my $net = Edge::Topology->new;
+#   my $net = Edge::Topology->new;    # new(split_dns => 0): below
 #   Edge::Process->start(name => 'nginx', argv => [$net->in('edge'), ...]);
 #
 # Wants Edge::Examples::install() first: namespaces are named under /run.
@@ -96,8 +96,10 @@ table ip filter {
 NFT
 SH
 
+# split_dns: the inside DNS knows the guest URI as well, and leads it to the web
+# bridge, as the how-to wants it (1). Outside nobody knows a name of the inside.
 sub new {
-    my ($class) = @_;
+    my ($class, %o) = @_;
     my $self = bless {}, $class;
     open my $sh, '|-', 'sh' or croak "sh: $!";
     print $sh $wiring;
@@ -108,13 +110,13 @@ sub new {
     }
     $self->_dns('internet',
         '--host-record=cmsweb.octavio.test,203.0.113.156');
-    $self->_dns('lan',
-        # The guest URI resolves to the web bridge, as the how-to wants it.
+    my @guest_uri = ($o{split_dns} // 1) ? (
         '--host-record=cmsweb.octavio.test,192.0.2.180',
-        '--host-record=cmsweb.cms.octavio.local,192.0.2.180',
-        '--host-record=admin.cms.octavio.local,192.0.2.180',
         '--srv-host=_cms-web._tls.cmsweb.octavio.test,'
-            . 'cmsweb.cms.octavio.local,443,10,10');
+            . 'cmsweb.cms.octavio.local,443,10,10') : ();
+    $self->_dns('lan', @guest_uri,
+        '--host-record=cmsweb.cms.octavio.local,192.0.2.180',
+        '--host-record=admin.cms.octavio.local,192.0.2.180');
     return $self;
 }
 
@@ -126,6 +128,16 @@ sub in {
     return (@enter, 'sh', '-c',
         "mount --bind $Edge::Netns::dir/resolv-$ns.conf /etc/resolv.conf && "
             . 'exec "$@"', 'sh');
+}
+
+# resolve('ann', name): its address there, or undef when DNS there knows none.
+sub resolve {
+    my ($self, $ns, $name) = @_;
+    open my $out, '-|', $self->in($ns), 'getent', 'ahostsv4', $name
+        or croak "getent: $!";
+    my ($address) = (<$out> // '') =~ /^(\S+)/;
+    close $out;
+    return $address;
 }
 
 sub places { qw(ann bob firewall edge inside) }

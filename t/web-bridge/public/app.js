@@ -3,8 +3,10 @@
 import { Call } from '/call.js';
 
 const $ = (id) => document.getElementById(id);
+const statusUrl = new URL(import.meta.url).searchParams.get('status');
 const views = ['home', 'meeting', 'name', 'call'];
 
+let urls = {};           // { meeting, join }: what to ask next
 let admission = {};      // { id, passcode | secret } of the meeting
 let call = null;
 
@@ -45,7 +47,7 @@ function onSubmit(view, action) {
 }
 
 async function chooseMeeting(wanted) {
-  const meeting = await api('/api/meeting', wanted);
+  const meeting = await api(urls.meeting, wanted);
   admission = wanted;
   $('space-name').textContent = meeting.name;
   $('space-id').textContent = meeting.id;
@@ -54,8 +56,9 @@ async function chooseMeeting(wanted) {
 }
 
 async function join(name) {
-  const joined = await api('/api/join', { ...admission, name });
+  const joined = await api(urls.join, { ...admission, name });
   $('call-title').textContent = joined.space.name;
+  $('address').textContent = joined.guest.jid;
   show('call');
   call = new Call(joined);
   await call.start();
@@ -69,7 +72,8 @@ function fromUrl() {
 }
 
 async function begin() {
-  const { callBridge } = await api('/api/status');
+  urls = await api(statusUrl);
+  const { callBridge } = urls;
   $('join-call').hidden = !callBridge;
   $('no-calls').hidden = callBridge;
   const wanted = fromUrl();
@@ -95,7 +99,7 @@ onSubmit('name', async ({ name }) => {
 });
 $('leave').addEventListener('click', () => {
   call.stop();
-  location.href = '/en-US/goodbye';
+  location.href = `https://${call.joined.host}/en-US/goodbye`;
 });
 
 begin();

@@ -21,9 +21,8 @@ export class Call {
     this.toggle('camera', this.media.getVideoTracks(), 'Camera off',
       'Camera on');
 
-    const url = new URL('/signal', location.href);
+    const url = new URL(this.joined.signalling, location.href);
     url.protocol = 'wss:';
-    url.searchParams.set('token', this.joined.token);
     this.ws = new WebSocket(url);
     this.ws.onmessage = (event) => this.hear(JSON.parse(event.data));
     this.ws.onclose = () => this.lost('The connection to the meeting ended.');
@@ -37,7 +36,9 @@ export class Call {
   }
 
   hear(message) {
-    if (message.type === 'welcome') {
+    if (message.type === 'hello') {
+      this.enter(message);
+    } else if (message.type === 'welcome') {
       this.state(message.others.length ? 'Connecting…' : 'Waiting');
       message.others.forEach((who) => this.offerTo(who));
       this.count();
@@ -50,6 +51,12 @@ export class Call {
     }
   }
 
+  // Who has shown that they read what they were told gets in.
+  async enter({ you, confirm }) {
+    await (await fetch(confirm)).json();
+    this.tell({ type: 'enter', who: you.jid, page: location.href });
+  }
+
   add(who) {
     this.remove(who.id);
     const pc = new RTCPeerConnection({
@@ -60,7 +67,7 @@ export class Call {
     this.peers.set(who.id, peer);
     this.media.getTracks().forEach((t) => pc.addTrack(t, this.media));
     pc.onicecandidate = ({ candidate }) => candidate &&
-      this.send(who.id, { candidate });
+      this.send(who.jid, { candidate });
     pc.onicecandidateerror = (e) => this.relayTrouble(e);
     pc.ontrack = ({ streams }) => {
       peer.tile.querySelector('video').srcObject = streams[0];
@@ -84,7 +91,7 @@ export class Call {
   async offerTo(who) {
     const { pc } = this.add(who);
     await pc.setLocalDescription();
-    this.send(who.id, { description: pc.localDescription });
+    this.send(who.jid, { description: pc.localDescription });
   }
 
   async signal({ from, description, candidate }) {
@@ -98,7 +105,7 @@ export class Call {
       waiting.splice(0).forEach((c) => pc.addIceCandidate(c));
       if (description.type === 'offer') {
         await pc.setLocalDescription();
-        this.send(from, { description: pc.localDescription });
+        this.send(peer.who.jid, { description: pc.localDescription });
       }
     } else if (pc.remoteDescription) {
       await pc.addIceCandidate(candidate);
@@ -108,8 +115,12 @@ export class Call {
   }
 
   send(to, body) {
+    this.tell({ type: 'signal', to, ...body });
+  }
+
+  tell(message) {
     if (this.ws.readyState === WebSocket.OPEN) {
-      this.ws.send(JSON.stringify({ type: 'signal', to, ...body }));
+      this.ws.send(JSON.stringify(message));
     }
   }
 
@@ -121,8 +132,10 @@ export class Call {
     const name = document.createElement('figcaption');
     video.autoplay = true;
     video.playsInline = true;
-    name.textContent = who.name;
-    tile.title = who.jid;
+    const address = document.createElement('span');
+    address.className = 'address';
+    address.textContent = who.jid;
+    name.append(`${who.name} `, address);
     tile.append(video, name);
     $('stage').append(tile);
     return tile;
