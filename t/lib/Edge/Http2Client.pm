@@ -168,6 +168,9 @@ sub _response {
             }
         } elsif ($type == 0) {
             $body .= $payload;
+            # Room for as much again: a stream begins with 64 KB.
+            $c->send(_frame(8, 0, $id, pack 'N', length $payload))
+                if length $payload;
         }
         last if ($type == 0 || $type == 1) && $flags & 1;
     }
