@@ -122,6 +122,14 @@ $site->edge;
     unlike($head, qr/octavio\.local/, 'nothing inside is named');
 }
 {
+    my @gzip = ('-D', '-', '-o', '/dev/null', '-H', 'Accept-Encoding: gzip');
+    my $script = curl(@gzip, "https://$guest/app.js");
+    like($script, qr/^content-encoding: gzip/mi, 'scripts are packed');
+    like($script, qr/^vary: accept-encoding/mi, '... and caches told so');
+    unlike(curl(@gzip, "https://$guest/api/status"), qr/^content-encoding/mi,
+        'JSON, which may hold tokens, is not');
+}
+{
     my @curl = ('curl', '-sS', '-m', '10');
     my $status = 'http://192.0.2.168:8445/';
     my (undef, $page) = output($site->in('inside'), @curl, $status);
