@@ -284,7 +284,7 @@ ngx_http_cms_proxy_switching(ngx_http_request_t *r,
     conf->read_timeout = ctx->route->webbridge->websocket_timeout;
     r->upstream->conf = conf;
 
-    return NGX_OK;
+    return ngx_http_cms_proxy_rewrite_frames(r, ctx);
 }
 
 

@@ -190,6 +190,7 @@ typedef struct {
 
 
 typedef struct ngx_http_cms_proxy_balance_s  ngx_http_cms_proxy_balance_t;
+typedef struct ngx_http_cms_proxy_frames_s  ngx_http_cms_proxy_frames_t;
 
 
 /* the gate's verdict on a request */
@@ -207,6 +208,7 @@ typedef struct {
     ngx_str_t                       *loop;        /* CDN-Loop, or NULL */
     ngx_http_upstream_t             *refused;     /* its 101 was refused */
     ngx_http_cms_proxy_balance_t    *balance;     /* or NULL */
+    ngx_http_cms_proxy_frames_t     *frames;      /* or NULL */
     unsigned                         websocket:1; /* Upgrade is let through */
     unsigned                         waited:1;    /* for a first address */
     unsigned                         main:1;      /* of a main request */
@@ -308,6 +310,11 @@ ngx_uint_t ngx_http_cms_proxy_rewrites_body(ngx_http_request_t *r,
 ngx_int_t ngx_http_cms_proxy_body_header(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx);
 void ngx_http_cms_proxy_body_init(void);
+
+/* ngx_http_cms_proxy_frames.c: "rewrite_websocket" */
+
+ngx_int_t ngx_http_cms_proxy_rewrite_frames(ngx_http_request_t *r,
+    ngx_http_cms_proxy_ctx_t *ctx);
 
 /* ngx_http_cms_proxy_stock.c: the stock proxy module's directives */
 
