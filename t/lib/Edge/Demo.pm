@@ -3,7 +3,8 @@ package Edge::Demo;
 # The story that `make demo` and t/demo.t tell: the how-to's network comes up
 # with the examples of conf-examples/, then its *Verify* steps are walked
 # through by two guests with real browsers, over UDP and over TCP, and at last
-# by a guest and somebody inside, in the Call Bridge's place.
+# by a guest and somebody inside, in the Call Bridge's place. Where the how-to
+# needs split DNS, here is none: the inside has never heard of the guest URI.
 #
 #   Edge::Demo->new->run(sub { my ($title, $error, $seconds) = @_; ... });
 
@@ -25,10 +26,14 @@ my $secret = 'JiVWTlcQRkFnBcWL9bCGzA';
 my @story = (
     ['The network is up: guests, firewall with static NAT, edge, inside',
         sub { $_[0]{site}->network }],
+    ['DNS: the guest URI is known outside only, the internal name inside only',
+        \&dns],
     ['PostgreSQL holds the TURN user that SQL made',
         sub { $_[0]{site}->database }],
-    ['CMS is up: web bridge, Call Bridge and API', \&cms],
-    ['nginx and coturn run as conf-examples/ say', sub { $_[0]{site}->edge }],
+    ['CMS is up: Call Bridge, API, a web bridge that knows one name, its own',
+        \&cms],
+    ['nginx and coturn run as conf-examples/ say for such a web bridge',
+        sub { $_[0]{site}->edge }],
     ['CMS knows the TURN server and reaches it',
         sub { $_[0]{site}->turn_server }],
     ["Verify step 1: $url shows *Join call*", \&step1],
@@ -53,13 +58,16 @@ my @story = (
     ['The firewall drops UDP: the guest comes back', \&guest_returns],
     ["... over TCP alone, the guest's relay is $at{nat}, inside $at{lan2}",
         sub { $_[0]->relayed_to_inside('tcp') }],
+    ["Nothing that the guest's browser sent or was sent names the inside",
+        \&no_name_of_the_inside],
 );
 
 # new(pictures => directory for screenshots)
 sub new {
     my ($class, %o) = @_;
     make_path($o{pictures}) if $o{pictures};
-    return bless {site => Edge::Site->new, %o}, $class;
+    return bless {site => Edge::Site->new(internal_name_only => 1), %o},
+        $class;
 }
 
 # Tells the story to its end or to the first step that fails; each(title,
@@ -74,6 +82,17 @@ sub run {
         return 0 if !$ok;
     }
     return 1;
+}
+
+sub dns {
+    my ($self) = @_;
+    my $net = $self->{site}{net};
+    _is($net->resolve('ann', 'cmsweb.octavio.test'), $at{nat},
+        'the guest URI outside');
+    _is($net->resolve('ann', 'cmsweb.cms.octavio.local'), undef,
+        'the internal name outside');
+    _is($net->resolve($_, 'cmsweb.octavio.test'), undef,
+        "the guest URI in $_") for qw(edge inside);
 }
 
 # A space with a secret, for the guest links.
@@ -132,6 +151,8 @@ sub both_connected {
     for (['ann', 'Bob'], ['bob', 'Ann']) {
         my ($who, $other) = @$_;
         $self->{$who}->see("2 in this call: you, $other");
+        $self->{$who}->text =~ /\Q$other\E guest\d+\@octavio\.test/
+            or croak "$who sees no user\@outside: " . $self->{$who}->text;
         $self->{$who}->see('Connected', timeout => 40000);
     }
 }
@@ -146,6 +167,7 @@ sub both_relayed {
         _is($call->{remote}{address}, $at{nat}, "the address $who sends to");
     }
     $self->picture($_, "step4-$protocol") for qw(ann bob);
+    $self->no_name_of_the_inside($_) for qw(ann bob);
 }
 
 # Guest links of CMS 2.x and 3.x.
@@ -264,6 +286,14 @@ sub relayed_to_inside {
 
 # ---- checking ----
 
+# In headers, bodies and WebSocket messages, cookies and page of a guest.
+sub no_name_of_the_inside {
+    my ($self, $who) = @_;
+    my $seen = $self->{$who // 'ann'}->find('octavio.local');
+    croak join "\n", @{$seen->{found}} if @{$seen->{found}};
+    $seen->{answers} && $seen->{messages} or croak 'nothing was recorded';
+}
+
 sub picture {
     my ($self, $who, $name) = @_;
     return if !$self->{pictures};
@@ -284,7 +314,7 @@ sub _plays_over {
 
 sub _is {
     my ($got, $expected, $what) = @_;
-    $got //= 'nothing';
+    $_ //= 'nothing' for $got, $expected;
     $got eq $expected or croak "$what is $got, not $expected";
 }
 
