@@ -28,7 +28,10 @@ typedef struct {
     ngx_chain_t                     *free;    /* buffers of ours */
     ngx_chain_t                     *parts;   /* the same, without memory */
     ngx_chain_t                     *busy;    /* both, not yet sent */
-    ngx_uint_t                       done;
+    ngx_http_cms_proxy_srv_conf_t   *webbridge;
+    ngx_http_cms_proxy_hashes_t     *hashes;  /* or NULL */
+    unsigned                         replaced:1;
+    unsigned                         done:1;
 } ngx_http_cms_proxy_body_t;
 
 
@@ -50,6 +53,8 @@ typedef struct {
 
 static ngx_uint_t ngx_http_cms_proxy_is_type(ngx_http_request_t *r,
     ngx_hash_t *types);
+static void ngx_http_cms_proxy_stays(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_cms_proxy_knows_weak(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_cms_proxy_is_encoded(ngx_http_request_t *r);
 static void ngx_http_cms_proxy_clear_digests(ngx_http_request_t *r);
 static ngx_int_t ngx_http_cms_proxy_body_filter(ngx_http_request_t *r,
@@ -184,18 +189,8 @@ ngx_http_cms_proxy_body_header(ngx_http_request_t *r,
 
     if (!ngx_http_cms_proxy_rewrites_body(r, ctx)) {
 
-        /* no part was asked for inside, so it is taken from the whole */
-
-        if ((r->headers_in.range || r->headers_out.accept_ranges)
-            && wb->rewrite_body
-            && wb->rewrite_set->count
-            && r->headers_out.status == NGX_HTTP_OK
-            && r->method == NGX_HTTP_GET
-            && !r->allow_ranges)
-        {
-            ngx_http_clear_accept_ranges(r);
-            r->allow_ranges = 1;
-            r->single_range = 1;
+        if (wb->rewrite_body && wb->rewrite_set->count) {
+            ngx_http_cms_proxy_stays(r);
         }
 
         return NGX_OK;
@@ -231,6 +226,9 @@ ngx_http_cms_proxy_body_header(ngx_http_request_t *r,
     body->free = NULL;
     body->parts = NULL;
     body->busy = NULL;
+    body->webbridge = wb;
+    body->hashes = ngx_http_cms_proxy_hashes(r, wb);
+    body->replaced = 0;
     body->done = 0;
 
     ngx_http_set_ctx(r, body, ngx_http_cms_proxy_filter_module);
@@ -238,6 +236,65 @@ ngx_http_cms_proxy_body_header(ngx_http_request_t *r,
     r->filter_need_in_memory = 1;
 
     return NGX_OK;
+}
+
+
+/* the header of one that is not rewritten, where others are */
+
+static void
+ngx_http_cms_proxy_stays(ngx_http_request_t *r)
+{
+    if (r->headers_out.status == NGX_HTTP_NOT_MODIFIED) {
+
+        /* the client has it by the ETag that we gave it */
+
+        if (ngx_http_cms_proxy_knows_weak(r)) {
+            ngx_http_weak_etag(r);
+        }
+
+        return;
+    }
+
+    /* no part was asked for inside, so it is taken from the whole */
+
+    if ((r->headers_in.range || r->headers_out.accept_ranges)
+        && r->headers_out.status == NGX_HTTP_OK
+        && r->method == NGX_HTTP_GET
+        && !r->allow_ranges)
+    {
+        ngx_http_clear_accept_ranges(r);
+        r->allow_ranges = 1;
+        r->single_range = 1;
+    }
+}
+
+
+/* whether W/ and our ETag are in If-None-Match */
+
+static ngx_uint_t
+ngx_http_cms_proxy_knows_weak(ngx_http_request_t *r)
+{
+    u_char     *p, *last;
+    ngx_str_t  *known, *etag;
+
+    if (r->headers_in.if_none_match == NULL || r->headers_out.etag == NULL) {
+        return 0;
+    }
+
+    known = &r->headers_in.if_none_match->value;
+    etag = &r->headers_out.etag->value;
+
+    last = known->data + known->len;
+
+    for (p = known->data; p + 2 + etag->len <= last; p++) {
+        if (p[0] == 'W' && p[1] == '/'
+            && ngx_memcmp(p + 2, etag->data, etag->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -348,6 +405,10 @@ ngx_http_cms_proxy_rewrite_buf(ngx_http_request_t *r,
 
     body->done = last;
 
+    if (body->hashes && b->pos != b->last) {
+        ngx_http_cms_proxy_find_hashes(body->hashes, b->pos, b->last);
+    }
+
     w.request = r;
     w.body = body;
     w.buf = b;
@@ -369,13 +430,22 @@ ngx_http_cms_proxy_rewrite_buf(ngx_http_request_t *r,
             break;
         }
 
-        rc = (piece == CMS_REWRITE_KEEP)
-             ? ngx_http_cms_proxy_keep(&w, (u_char *) p, len, in)
-             : ngx_http_cms_proxy_put(&w, (u_char *) p, len, in);
+        if (piece == CMS_REWRITE_KEEP) {
+            rc = ngx_http_cms_proxy_keep(&w, (u_char *) p, len, in);
+
+        } else {
+            body->replaced = 1;
+            rc = ngx_http_cms_proxy_put(&w, (u_char *) p, len, in);
+        }
 
         if (rc != NGX_OK) {
             return NULL;
         }
+    }
+
+    if (last && body->hashes) {
+        ngx_http_cms_proxy_report_hashes(r, body->webbridge, body->hashes,
+                                         body->replaced);
     }
 
     return ngx_http_cms_proxy_end_buf(&w, ll);

@@ -26,6 +26,8 @@
 
 
 typedef struct ngx_http_cms_proxy_health_s  ngx_http_cms_proxy_health_t;
+typedef struct ngx_http_cms_proxy_hashes_s  ngx_http_cms_proxy_hashes_t;
+typedef struct ngx_http_cms_proxy_pages_s  ngx_http_cms_proxy_pages_t;
 
 
 typedef struct {
@@ -89,6 +91,7 @@ struct ngx_http_cms_proxy_srv_conf_s {
     ngx_hash_t                       rewrite_types;  /* size 0: all types */
     cms_rewrite_set_t               *rewrite_set;    /* to the guest */
     cms_rewrite_set_t               *rewrite_back;   /* from the guest */
+    ngx_http_cms_proxy_pages_t      *pages;          /* ..._hashes.c */
 
     /* ngx_http_cms_proxy_balance.c */
     ngx_array_t                      keepalive;   /* ..._directive_t */
@@ -310,6 +313,20 @@ ngx_uint_t ngx_http_cms_proxy_rewrites_body(ngx_http_request_t *r,
 ngx_int_t ngx_http_cms_proxy_body_header(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx);
 void ngx_http_cms_proxy_body_init(void);
+
+/* ngx_http_cms_proxy_hashes.c: scripts that browsers may refuse */
+
+ngx_http_cms_proxy_pages_t *ngx_http_cms_proxy_create_pages(ngx_pool_t *pool);
+
+/* for the body of this response; NULL: it is not looked at */
+
+ngx_http_cms_proxy_hashes_t *ngx_http_cms_proxy_hashes(ngx_http_request_t *r,
+    ngx_http_cms_proxy_srv_conf_t *wb);
+void ngx_http_cms_proxy_find_hashes(ngx_http_cms_proxy_hashes_t *h,
+    u_char *p, u_char *last);
+void ngx_http_cms_proxy_report_hashes(ngx_http_request_t *r,
+    ngx_http_cms_proxy_srv_conf_t *wb, ngx_http_cms_proxy_hashes_t *h,
+    ngx_uint_t replaced);
 
 /* ngx_http_cms_proxy_frames.c: "rewrite_websocket" */
 

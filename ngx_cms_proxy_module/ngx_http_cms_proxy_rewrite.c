@@ -14,7 +14,7 @@ static char *ngx_http_cms_proxy_compile_set(ngx_conf_t *cf,
 static char *ngx_http_cms_proxy_compile_back(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
 static cms_rewrite_set_t *ngx_http_cms_proxy_compile(ngx_conf_t *cf,
-    ngx_http_cms_proxy_srv_conf_t *wb, ngx_array_t *mappings);
+    ngx_array_t *mappings);
 static ngx_int_t ngx_http_cms_proxy_map_domain(ngx_array_t *mappings,
     ngx_str_t *from, ngx_str_t *to);
 static void ngx_http_cms_proxy_warn_labels(ngx_conf_t *cf,
@@ -73,6 +73,11 @@ ngx_http_cms_proxy_init_rewrite(ngx_conf_t *cf,
                              &keys, &hash, ngx_http_cms_proxy_default_types)
         != NGX_CONF_OK)
     {
+        return NGX_CONF_ERROR;
+    }
+
+    wb->pages = ngx_http_cms_proxy_create_pages(cf->pool);
+    if (wb->pages == NULL) {
         return NGX_CONF_ERROR;
     }
 
@@ -142,7 +147,7 @@ ngx_http_cms_proxy_compile_set(ngx_conf_t *cf,
         m->from_port = inside[i].port;
     }
 
-    wb->rewrite_set = ngx_http_cms_proxy_compile(cf, wb, &mappings);
+    wb->rewrite_set = ngx_http_cms_proxy_compile(cf, &mappings);
 
     return wb->rewrite_set ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
@@ -217,15 +222,14 @@ ngx_http_cms_proxy_compile_back(ngx_conf_t *cf,
 
     mappings.nelts = ngx_min(mappings.nelts, CMS_REWRITE_MAPPINGS_MAX);
 
-    wb->rewrite_back = ngx_http_cms_proxy_compile(cf, wb, &mappings);
+    wb->rewrite_back = ngx_http_cms_proxy_compile(cf, &mappings);
 
     return wb->rewrite_back ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 
 static cms_rewrite_set_t *
-ngx_http_cms_proxy_compile(ngx_conf_t *cf, ngx_http_cms_proxy_srv_conf_t *wb,
-    ngx_array_t *mappings)
+ngx_http_cms_proxy_compile(ngx_conf_t *cf, ngx_array_t *mappings)
 {
     cms_rewrite_set_t  *set;
 

@@ -221,6 +221,11 @@ for my $status (200, 201, 301, 302, 400, 401, 403, 404, 500, 502, 503) {
     is($r->status . $r->header('ETag'), '304W/"a"', 'nor with 304');
     is_deeply([$app->sent('If-None-Match')], ['W/"a"'],
         '... for which the web bridge is asked');
+    my @not_modified = script(answer(304, ETag => '"a"'));
+    is(get('/', $out, 'If-None-Match' => '"x", W/"a"', @not_modified)
+        ->header('ETag'), 'W/"a"', '... and which says the ETag as it was told');
+    is(get('/', $out, 'If-None-Match' => '"a"', @not_modified)
+        ->header('ETag'), '"a"', '... or as the web bridge does');
 }
 
 # ---- what is said of them ----
@@ -441,6 +446,41 @@ for my $host ($out, $long) {
     setsockopt $slow->socket, SOL_SOCKET, SO_RCVBUF, 1 << 20;
     my $r = $slow->response;
     ok($r && $r->body eq page($host) x 100_000, "... and arrives, for $host");
+}
+
+# ---- hashes of scripts ----
+
+# warned(path, steps): what the log says of hashes in the page.
+sub warned {
+    my ($path, @steps) = @_;
+    $edge->clear_logs;
+    get($path, $out, script(@steps));
+    get('/', $out);    # logged behind it
+    $edge->wait_access(qr/"GET \/ /);
+    return join '', grep { /hashes/ } split /^/, $edge->error_log;
+}
+
+{
+    my $hash = 'sha384-oqVuAfXRKap7fdgcCY5uykM6+R9GqQ8K/uxy9rx7HNQlGYl1kPzQho1';
+    my $script = "<script src=/a.js integrity=\"$hash\"></script>\n";
+    like(warned('/hashes/1?secret=abc', html($script)),
+        qr/\[warn\].*the page "\/hashes\/1" has hashes of scripts or styles \(integrity=\): browsers refuse those of them in which names are replaced; name no such types in rewrite_types of cms_webbridge "cmsweb"/,
+        'a page with integrity= is warned of, without its query');
+    is(warned('/hashes/1', html($script)), '', '... once');
+    my @parts = (html($script =~ tr/"/'/r)->{write} =~ /\A(.*='sha3)(.*)\z/s);
+    isnt(warned('/unbuffered/2', { write => $parts[0] }, { wait => 0.1 },
+        { write => $parts[1] }), '', '... however it comes, and is quoted');
+    is(warned('/hashes/3', html('sha384 of sha256 - shark')), '', 'other text is not');
+    my $policy = "script-src 'self' 'sha256-abcdefghijk='";
+    my @field = ('Content-Security-Policy' => $policy);
+    like(warned('/hashes/4', html(@field, page($in))),
+        qr/names are replaced in the page "\/hashes\/4", of whose scripts or styles a Content-Security-Policy has hashes/,
+        'so is a policy with hashes, where a name was replaced');
+    is(warned('/hashes/5', html(@field, 'no name')), '', '... but not where none was');
+    isnt(warned('/hashes/6', html('<meta content="' . $policy . '">'
+        . page($in))), '', '... also in the page');
+    my $lines = join '', map { warned("/many/$_", html($script)) } 1 .. 20;
+    is($lines =~ tr/\n//, 6, 'ten lines an hour are enough');
 }
 
 # ---- when it goes wrong ----
