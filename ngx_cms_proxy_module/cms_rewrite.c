@@ -33,6 +33,28 @@ typedef struct {
 
 typedef enum { NO, YES, UNKNOWN } answer_t;
 
+/* What a byte, taken for itself, says of a name before or behind it. */
+enum {
+    NAME_CHAR = 1,  /* part of a host name for a reader: "." joins labels, */
+                    /* and what is not ASCII is IDN */
+    ESCAPE_END = 2, /* the last byte of an escape, maybe */
+    GOES_ON = 4,    /* behind a name: there is more to look at */
+};
+
+#define N NAME_CHAR
+#define E (NAME_CHAR | ESCAPE_END)
+
+static const unsigned char byte_class[256] = {
+    ['0' ... '9'] = E, ['A' ... 'F'] = E, ['G' ... 'Z'] = N, ['a' ... 'f'] = E,
+    ['g' ... 'm'] = N, ['n'] = E, ['o' ... 'q'] = N, ['r'] = E, ['s'] = N,
+    ['t'] = E, ['u'] = N, ['v'] = E, ['w' ... 'z'] = N, ['-'] = N, ['_'] = N,
+    ['.'] = N | GOES_ON, [':'] = GOES_ON, ['%'] = GOES_ON, ['\\'] = GOES_ON,
+    [0x80 ... 0xff] = N,
+};
+
+#undef N
+#undef E
+
 static int
 hex_value(unsigned char c)
 {
@@ -51,13 +73,10 @@ hex_pair(const unsigned char *p)
     return hi < 0 || lo < 0 ? -1 : hi * 16 + lo;
 }
 
-/* Part of a host name for a reader: "." joins labels, non-ASCII is IDN. */
 static int
 is_name_char(int c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-           (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.' ||
-           c >= 0x80;
+    return c >= 0 && (byte_class[c] & NAME_CHAR);
 }
 
 /*
@@ -143,6 +162,9 @@ char_before(const view_t *v, const unsigned char *p)
     unsigned char window[2 * CMS_REWRITE_BEHIND];
     size_t n = p - v->begin;
 
+    if (n && !(byte_class[p[-1]] & ESCAPE_END)) {
+        return (before_t){p[-1], 0};
+    }
     if (n >= CMS_REWRITE_BEHIND || v->behind == 0) {
         return char_ending(p, n);
     }
@@ -222,47 +244,29 @@ port_fits(const view_t *v, const cms_rewrite_mapping_t *m, unsigned also_port,
     return ends == YES && !own_port(m, port, also_port) ? NO : ends;
 }
 
-/* Whether the name stands at p, as far as the text has come. */
+/* Behind the name of mapping m that stands before *end; moves *end. */
 static answer_t
-same_name(const view_t *v, const unsigned char *p,
-          const cms_rewrite_mapping_t *m)
+mapping_fits(const cms_rewrite_t *rw, const view_t *v,
+             const cms_rewrite_mapping_t *m, const unsigned char **end)
 {
-    size_t left = v->end - p;
-    size_t n = left < m->from_len ? left : m->from_len;
-
-    if (!cms_authority_same_host(p, n, m->from, n)) {
-        return NO;
-    }
-    return n == m->from_len ? YES : v->last ? NO : UNKNOWN;
-}
-
-/* Whether mapping m is to be applied at p; to *end if so. */
-static answer_t
-mapping_fits(const cms_rewrite_t *rw, const view_t *v, const unsigned char *p,
-             const cms_rewrite_mapping_t *m, before_t before,
-             const unsigned char **end)
-{
+    const unsigned char *e = *end;
     answer_t a;
 
-    if (m->kind == CMS_REWRITE_DOMAIN && before.c != '@') {
-        return NO;
+    if (e < v->end && !(byte_class[*e] & (NAME_CHAR | GOES_ON))) {
+        return YES;
     }
-    a = same_name(v, p, m);
-    if (a != YES) {
-        return a;
-    }
-    *end = p + m->from_len;
-    a = name_ends(v, *end);
+    a = name_ends(v, e);
     if (a != YES || m->kind == CMS_REWRITE_DOMAIN) {
         return a;
     }
-    *end = skip_root_dot(v, *end);
+    *end = skip_root_dot(v, e);
     return port_fits(v, m, rw->also_port, end);
 }
 
 /*
- * Whether one of the mappings in which is to be applied at p; if so, *end is
- * where the text goes on, and rw->put is what comes first.
+ * Whether one of the mappings in which, whose names stand at p, is to be
+ * applied; if so, *end is where the text goes on, and rw->put what comes
+ * first.
  */
 static answer_t
 match_at(cms_rewrite_t *rw, const view_t *v, const unsigned char *p,
@@ -276,8 +280,13 @@ match_at(cms_rewrite_t *rw, const view_t *v, const unsigned char *p,
     for (; which; which &= which - 1) {
         const cms_rewrite_mapping_t *m =
             &rw->set->mappings[__builtin_ctz(which)];
-        answer_t a = mapping_fits(rw, v, p, m, before, end);
+        answer_t a;
 
+        if (m->kind == CMS_REWRITE_DOMAIN && before.c != '@') {
+            continue;
+        }
+        *end = p + m->from_len;
+        a = mapping_fits(rw, v, m, end);
         if (a == YES) {
             rw->put = m->to.plain ? &m->to : rw->to;
             rw->coded = before.percent && m->kind == CMS_REWRITE_AUTHORITY;
@@ -289,30 +298,48 @@ match_at(cms_rewrite_t *rw, const view_t *v, const unsigned char *p,
     return NO;
 }
 
-/*
- * Where a name may begin that goes on behind the end: such a name and what
- * stands before it are one run of name characters, at most with the rest of
- * an escape before it.
- */
-static answer_t
-match_open_name(cms_rewrite_t *rw, const view_t *v, const unsigned char *p,
-                const unsigned char **start)
+/* Whether a name begins at p that goes on behind the end. */
+static int
+begins_name(const cms_rewrite_t *rw, const view_t *v, const unsigned char *p)
 {
-    size_t longest = rw->set->longest + CMS_REWRITE_BEHIND;
-    const unsigned char *run = v->end, *end;
+    before_t before = char_before(v, p);
+    size_t n = v->end - p, k;
 
-    while (run > p && (size_t)(v->end - run) < longest &&
-           is_name_char(run[-1])) {
-        run--;
-    }
-    for (; run < v->end; run++) {
-        if (match_at(rw, v, run, (1u << rw->set->count) - 1, &end) ==
-            UNKNOWN) {
-            *start = run;
-            return UNKNOWN;
+    for (k = 0; k < rw->set->count && !is_name_char(before.c); k++) {
+        const cms_rewrite_mapping_t *m = &rw->set->mappings[k];
+
+        if (m->from_len > n &&
+            (m->kind == CMS_REWRITE_AUTHORITY || before.c == '@') &&
+            cms_authority_same_host(p, n, m->from, n)) {
+            return 1;
         }
     }
-    return NO;
+    return 0;
+}
+
+/*
+ * Where at or behind p a name begins that goes on behind the end, or NULL.
+ * From there on there are name characters only, and before it none, or the
+ * last of an escape.
+ */
+static const unsigned char *
+find_open(const cms_rewrite_t *rw, const view_t *v, const unsigned char *p)
+{
+    const unsigned char *run = v->end;
+    size_t i;
+
+    if ((size_t)(v->end - p) > rw->set->longest + CMS_REWRITE_BEHIND) {
+        p = v->end - rw->set->longest - CMS_REWRITE_BEHIND;
+    }
+    while (run > p && is_name_char(run[-1])) {
+        run--;
+    }
+    for (i = 0; i < CMS_REWRITE_BEHIND && run < v->end; i++, run++) {
+        if (begins_name(rw, v, run)) {
+            return run;
+        }
+    }
+    return NULL;
 }
 
 /* The first place at or behind p where a name is (YES) or may be (UNKNOWN). */
@@ -347,8 +374,7 @@ find_any(cms_rewrite_t *rw, const view_t *v, const unsigned char *p,
     const unsigned char *open;
     answer_t a = find(rw, v, p, start, end);
 
-    if (a == YES || v->last ||
-        match_open_name(rw, v, p, &open) == NO) {
+    if (a == YES || v->last || !(open = find_open(rw, v, p))) {
         return a;
     }
     if (a == NO || open < *start) {
@@ -374,12 +400,14 @@ put(cms_rewrite_t *rw, const unsigned char **p, size_t *len)
     return CMS_REWRITE_PUT;
 }
 
-/* The last n bytes before to are what the next character may need. */
+/* The last of the n bytes before to are what the next decision may need. */
 static void
 remember(cms_rewrite_t *rw, const unsigned char *to, size_t n)
 {
-    if (n > CMS_REWRITE_BEHIND) {
-        n = CMS_REWRITE_BEHIND;
+    if (n >= CMS_REWRITE_BEHIND) {
+        memcpy(rw->carry, to - CMS_REWRITE_BEHIND, CMS_REWRITE_BEHIND);
+        rw->behind = CMS_REWRITE_BEHIND;
+        return;
     }
     memmove(rw->carry, rw->carry + n, CMS_REWRITE_BEHIND - n);
     memcpy(rw->carry + CMS_REWRITE_BEHIND - n, to - n, n);

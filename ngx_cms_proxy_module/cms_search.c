@@ -1,6 +1,6 @@
 /*
- * Finds where names stand in a text: places where two bytes, far apart enough
- * and rare, are those of a name, and there the whole name. Called by the
+ * Finds where names stand in a text: places where a few rare bytes are
+ * those of a name, and there the whole name. Called by the
  * rewriting.
  */
 
@@ -12,8 +12,10 @@
 #include <immintrin.h>
 #endif
 
-#define DISTANCE_MAX 15
-#define NO_PAIR      UINT64_MAX
+#define PLACE_MAX 15
+
+/* Where all names have two bytes that are rarer, the others are not needed. */
+#define ALIKE_OFTEN 0.001
 
 /* Of 100,000 bytes of pages, scripts and JSON, both letter cases together. */
 static const unsigned short frequency[128] = {
@@ -25,6 +27,11 @@ static const unsigned short frequency[128] = {
     ['m'] = 2251, ['n'] = 4346, ['o'] = 4115, ['p'] = 2453, ['q'] = 68,
     ['r'] = 3973, ['s'] = 5202, ['t'] = 5879, ['u'] = 1540, ['v'] = 770,
     ['w'] = 537,  ['x'] = 726,  ['y'] = 740,  ['z'] = 112,
+};
+
+/* Of 1,000 bytes, those with this low nibble. */
+static const unsigned short nibble_frequency[16] = {
+    134, 57, 80, 89, 88, 85, 24, 20, 31, 55, 30, 10, 79, 49, 87, 68,
 };
 
 static int
@@ -90,16 +97,28 @@ key_stands(const cms_search_key_t *key, const unsigned char *p,
             same_folded(p + 8, key->p + 8, key->len - 16));
 }
 
+static inline unsigned
+buckets_at(const cms_search_t *search, const unsigned char *q)
+{
+    unsigned buckets = search->byte[0][q[0]];
+
+    if (buckets) {
+        buckets &= search->byte[1][q[search->place[1]]];
+    }
+    return buckets ? buckets & search->byte[2][q[search->place[2]]] &
+                         search->byte[3][q[search->place[3]]]
+                   : 0;
+}
+
 /*
- * The names whose two bytes begin at q: where those that begin first do so,
- * and which they are; or NULL.
+ * The names whose places are counted from q: where those that begin first do
+ * so, and which they are; or NULL.
  */
 static inline const unsigned char *
 stands_at(const cms_search_t *search, const unsigned char *q,
           const unsigned char *p, const unsigned char *end, unsigned *which)
 {
-    unsigned buckets = search->byte[0][*q] &
-                       search->byte[1][q[search->distance]];
+    unsigned buckets = buckets_at(search, q);
     const unsigned char *first = NULL;
 
     for (; buckets; buckets &= buckets - 1) {
@@ -124,9 +143,9 @@ stands_at(const cms_search_t *search, const unsigned char *q,
     return first;
 }
 
-/* The places where two bytes may begin, if any. */
+/* From where to where places may be counted, if at all. */
 static inline int
-places(const cms_search_t *search, const unsigned char *p,
+range(const cms_search_t *search, const unsigned char *p,
        const unsigned char *end, const unsigned char **q,
        const unsigned char **q_end)
 {
@@ -145,7 +164,7 @@ scan_rest(const cms_search_t *search, const unsigned char *q,
           const unsigned char *end, unsigned *which)
 {
     for (; q < q_end; q++) {
-        if (search->byte[0][*q] & search->byte[1][q[search->distance]]) {
+        if (search->byte[0][q[0]]) {
             const unsigned char *start = stands_at(search, q, p, end, which);
 
             if (start) {
@@ -162,7 +181,7 @@ scan_bytes(const cms_search_t *search, const unsigned char *p,
 {
     const unsigned char *q, *q_end;
 
-    return places(search, p, end, &q, &q_end)
+    return range(search, p, end, &q, &q_end)
                ? scan_rest(search, q, q_end, p, end, which)
                : NULL;
 }
@@ -179,17 +198,18 @@ scan_nothing(const cms_search_t *search, const unsigned char *p,
 }
 
 /*
- * What all vectorised ways do: BLOCK places at a time, of which CANDIDATES
- * gives a mask; the last block overlaps the one before. Few places are looked
- * at one by one.
+ * What the vectorised ways do: over STRIDE bytes at a time where NONE of them
+ * can be it; else look at those in the mask of CANDIDATES of each 64. A block
+ * is aligned where it can be, and the last overlaps the one before. Few bytes
+ * are looked at one by one.
  */
-#define SCAN(BLOCK, CANDIDATES)                                               \
+#define SCAN(STRIDE, NONE, CANDIDATES)                                        \
     const unsigned char *q, *q_end, *start;                                   \
                                                                               \
-    if (!places(search, p, end, &q, &q_end)) {                                \
+    if (!range(search, p, end, &q, &q_end)) {                                 \
         return NULL;                                                          \
     }                                                                         \
-    if (q_end - q < BLOCK) {                                                  \
+    if (q_end - q < 64) {                                                     \
         return scan_rest(search, q, q_end, p, end, which);                    \
     }                                                                         \
     for (;;) {                                                                \
@@ -202,12 +222,18 @@ scan_nothing(const cms_search_t *search, const unsigned char *p,
                 return start;                                                 \
             }                                                                 \
         }                                                                     \
-        q += BLOCK;                                                           \
-        if (q_end - q < BLOCK) {                                              \
-            if (q >= q_end) {                                                 \
-                return NULL;                                                  \
-            }                                                                 \
-            q = q_end - BLOCK;                                                \
+        if (q_end - q == 64) {                                                \
+            return NULL;                                                      \
+        }                                                                     \
+        q += 64 - ((uintptr_t)q & 63);                                        \
+        while (q_end - q >= STRIDE && NONE) {                                 \
+            q += STRIDE;                                                      \
+        }                                                                     \
+        if (q == q_end) {                                                     \
+            return NULL;                                                      \
+        }                                                                     \
+        if (q_end - q < 64) {                                                 \
+            q = q_end - 64;                                                   \
         }                                                                     \
     }
 
@@ -235,17 +261,17 @@ static const unsigned char *
 scan_alike_16(const cms_search_t *search, const unsigned char *p,
               const unsigned char *end, unsigned *which)
 {
-    bytes16_t c0 = all16(search->letter[0]), f0 = all16(search->fold[0]);
-    bytes16_t c1 = all16(search->letter[1]), f1 = all16(search->fold[1]);
-    size_t distance = search->distance;
+    bytes16_t a = all16(search->letter[0]), b = all16(search->letter[1]);
+    bytes16_t fold = all16(0x20);
     const unsigned char *q, *q_end, *start;
+    size_t d = search->place[1];
 
-    if (!places(search, p, end, &q, &q_end)) {
+    if (!range(search, p, end, &q, &q_end)) {
         return NULL;
     }
     for (; q_end - q >= 16; q += 16) {
-        halves16_t hits = (halves16_t)(((load16(q) | f0) == c0) &
-                                       ((load16(q + distance) | f1) == c1));
+        halves16_t hits = (halves16_t)(((load16(q) | fold) == a) &
+                                       ((load16(q + d) | fold) == b));
 
         if (hits[0] | hits[1]) {
             start = scan_rest(search, q, q + 16, p, end, which);
@@ -257,13 +283,11 @@ scan_alike_16(const cms_search_t *search, const unsigned char *p,
     return scan_rest(search, q, q_end, p, end, which);
 }
 
-/* ---- AVX2 and AVX-512 ---- */
+/* ---- AVX2 ---- */
 
 #if defined(__x86_64__)
 
-#define AVX2 __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt")))
-#define AVX512                                                                \
-    __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi,bmi,bmi2")))
+#define AVX2 __attribute__((target("avx2,bmi")))
 
 static int
 avx2_works(void)
@@ -271,137 +295,103 @@ avx2_works(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi");
 }
 
-static int
-avx512_works(void)
+AVX2 static inline __m256i
+load32(const unsigned char *p)
 {
-    return __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512vbmi") &&
-           __builtin_cpu_supports("bmi");
+    return _mm256_loadu_si256((const __m256i *)p);
 }
 
+/* Not 0 where the two bytes are that all names have. */
 AVX2 static inline __m256i
-alike_32(const unsigned char *q, size_t distance, const __m256i c[2],
-         const __m256i f[2])
+alike_32(const unsigned char *q, size_t d, __m256i a, __m256i b)
 {
-    __m256i a = _mm256_loadu_si256((const __m256i *)q);
-    __m256i b = _mm256_loadu_si256((const __m256i *)(q + distance));
+    __m256i fold = _mm256_set1_epi8(0x20);
 
     return _mm256_and_si256(
-        _mm256_cmpeq_epi8(_mm256_or_si256(a, f[0]), c[0]),
-        _mm256_cmpeq_epi8(_mm256_or_si256(b, f[1]), c[1]));
+        _mm256_cmpeq_epi8(_mm256_or_si256(load32(q), fold), a),
+        _mm256_cmpeq_epi8(_mm256_or_si256(load32(q + d), fold), b));
+}
+
+AVX2 static inline int
+alike_128(const unsigned char *q, size_t d, __m256i a, __m256i b)
+{
+    __m256i x = _mm256_or_si256(alike_32(q, d, a, b),
+                                alike_32(q + 32, d, a, b));
+    __m256i y = _mm256_or_si256(alike_32(q + 64, d, a, b),
+                                alike_32(q + 96, d, a, b));
+
+    x = _mm256_or_si256(x, y);
+    return !_mm256_testz_si256(x, x);
 }
 
 AVX2 static inline uint64_t
-mask_64(__m256i a, __m256i b)
+mask_64(__m256i x, __m256i y)
 {
-    if (_mm256_testz_si256(_mm256_or_si256(a, b), _mm256_set1_epi8(-1))) {
-        return 0;
-    }
-    return (uint32_t)_mm256_movemask_epi8(a) |
-           (uint64_t)(uint32_t)_mm256_movemask_epi8(b) << 32;
+    return (uint32_t)_mm256_movemask_epi8(x) |
+           (uint64_t)(uint32_t)_mm256_movemask_epi8(y) << 32;
 }
 
 AVX2 static const unsigned char *
 scan_alike_avx2(const cms_search_t *search, const unsigned char *p,
                 const unsigned char *end, unsigned *which)
 {
-    const __m256i c[2] = {_mm256_set1_epi8(search->letter[0]),
-                          _mm256_set1_epi8(search->letter[1])};
-    const __m256i f[2] = {_mm256_set1_epi8(search->fold[0]),
-                          _mm256_set1_epi8(search->fold[1])};
-    size_t distance = search->distance;
+    __m256i a = _mm256_set1_epi8(search->letter[0]);
+    __m256i b = _mm256_set1_epi8(search->letter[1]);
+    size_t d = search->place[1];
 
-    SCAN(64, mask_64(alike_32(q, distance, c, f),
-                     alike_32(q + 32, distance, c, f)))
-}
-
-/* The buckets of 32 bytes: pshufb takes a byte from 0x80 on for none. */
-AVX2 static inline __m256i
-buckets_32(const unsigned char *q, __m256i low, __m256i high)
-{
-    __m256i x = _mm256_loadu_si256((const __m256i *)q);
-    __m256i h = _mm256_and_si256(_mm256_srli_epi16(x, 4),
-                                 _mm256_set1_epi8(0x0f));
-
-    return _mm256_and_si256(_mm256_shuffle_epi8(low, x),
-                            _mm256_shuffle_epi8(high, h));
+    SCAN(128, !alike_128(q, d, a, b),
+         mask_64(alike_32(q, d, a, b), alike_32(q + 32, d, a, b)))
 }
 
 AVX2 static inline __m256i
-table_32(const unsigned char *p)
+table32(const unsigned char *p)
 {
     return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
 }
 
-AVX2 static inline uint32_t
-any_32(const unsigned char *q, size_t distance, const __m256i t[4])
+/*
+ * The buckets that each byte may be of by the low nibbles at all places;
+ * pshufb has none for a byte from 0x80 on.
+ */
+AVX2 static inline __m256i
+any_32(const unsigned char *q, const signed char *place, const __m256i *low)
 {
-    __m256i b = _mm256_and_si256(buckets_32(q, t[0], t[1]),
-                                 buckets_32(q + distance, t[2], t[3]));
+    __m256i x = _mm256_and_si256(
+        _mm256_shuffle_epi8(low[0], load32(q)),
+        _mm256_shuffle_epi8(low[1], load32(q + place[1])));
+    __m256i y = _mm256_and_si256(
+        _mm256_shuffle_epi8(low[2], load32(q + place[2])),
+        _mm256_shuffle_epi8(low[3], load32(q + place[3])));
 
-    return ~(uint32_t)_mm256_movemask_epi8(
-        _mm256_cmpeq_epi8(b, _mm256_setzero_si256()));
+    return _mm256_and_si256(x, y);
+}
+
+AVX2 static inline int
+any_64(const unsigned char *q, const signed char *place, const __m256i *low)
+{
+    __m256i x = _mm256_or_si256(any_32(q, place, low),
+                                any_32(q + 32, place, low));
+
+    return !_mm256_testz_si256(x, x);
+}
+
+AVX2 static inline __m256i
+is_zero(__m256i x)
+{
+    return _mm256_cmpeq_epi8(x, _mm256_setzero_si256());
 }
 
 AVX2 static const unsigned char *
 scan_any_avx2(const cms_search_t *search, const unsigned char *p,
               const unsigned char *end, unsigned *which)
 {
-    const __m256i t[4] = {table_32(search->low[0]), table_32(search->high[0]),
-                          table_32(search->low[1]), table_32(search->high[1])};
-    size_t distance = search->distance;
+    const __m256i low[4] = {table32(search->low[0]), table32(search->low[1]),
+                            table32(search->low[2]), table32(search->low[3])};
+    const signed char *place = search->place;
 
-    SCAN(32, any_32(q, distance, t))
-}
-
-AVX512 static inline uint64_t
-alike_64(const unsigned char *q, size_t distance, const __m512i c[2],
-         const __m512i f[2])
-{
-    __m512i a = _mm512_loadu_si512(q);
-    __m512i b = _mm512_loadu_si512(q + distance);
-
-    return _mm512_mask_cmpeq_epi8_mask(
-        _mm512_cmpeq_epi8_mask(_mm512_or_si512(a, f[0]), c[0]),
-        _mm512_or_si512(b, f[1]), c[1]);
-}
-
-AVX512 static const unsigned char *
-scan_alike_avx512(const cms_search_t *search, const unsigned char *p,
-                  const unsigned char *end, unsigned *which)
-{
-    const __m512i c[2] = {_mm512_set1_epi8(search->letter[0]),
-                          _mm512_set1_epi8(search->letter[1])};
-    const __m512i f[2] = {_mm512_set1_epi8(search->fold[0]),
-                          _mm512_set1_epi8(search->fold[1])};
-    size_t distance = search->distance;
-
-    SCAN(64, alike_64(q, distance, c, f))
-}
-
-/* A byte from 0x80 on is taken for its lower half: looked at once more. */
-AVX512 static inline uint64_t
-any_64(const unsigned char *q, size_t distance, const __m512i t[4])
-{
-    __m512i a = _mm512_loadu_si512(q);
-    __m512i b = _mm512_loadu_si512(q + distance);
-
-    return _mm512_test_epi8_mask(_mm512_permutex2var_epi8(t[0], a, t[1]),
-                                 _mm512_permutex2var_epi8(t[2], b, t[3]));
-}
-
-AVX512 static const unsigned char *
-scan_any_avx512(const cms_search_t *search, const unsigned char *p,
-                const unsigned char *end, unsigned *which)
-{
-    const __m512i t[4] = {_mm512_loadu_si512(search->byte[0]),
-                          _mm512_loadu_si512(search->byte[0] + 64),
-                          _mm512_loadu_si512(search->byte[1]),
-                          _mm512_loadu_si512(search->byte[1] + 64)};
-    size_t distance = search->distance;
-
-    SCAN(64, any_64(q, distance, t))
+    SCAN(64, !any_64(q, place, low),
+         ~mask_64(is_zero(any_32(q, place, low)),
+                  is_zero(any_32(q + 32, place, low))))
 }
 
 #endif
@@ -421,7 +411,6 @@ static const struct {
     {"16 bytes", always_works, scan_alike_16, scan_bytes},
 #if defined(__x86_64__)
     {"AVX2", avx2_works, scan_alike_avx2, scan_any_avx2},
-    {"AVX-512", avx512_works, scan_alike_avx512, scan_any_avx512},
 #endif
 };
 
@@ -451,17 +440,7 @@ cms_search_use(cms_search_t *search, size_t way)
     return 1;
 }
 
-/* ---- which two bytes ---- */
-
-/* Of 10^10 places, how many have two such bytes; or one, for want of two. */
-static uint64_t
-how_many(const unsigned char *p, size_t distance)
-{
-    uint64_t a = frequency[folded(p[0]) & 0x7f] + 1;
-    uint64_t b = frequency[folded(p[distance]) & 0x7f] + 1;
-
-    return distance ? a * b : a * 100000;
-}
+/* ---- which bytes ---- */
 
 static int
 is_hex(unsigned char c)
@@ -469,39 +448,45 @@ is_hex(unsigned char c)
     return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
 }
 
-/* The rest of an escape that a name may seem to begin with: 0 for none. */
-static size_t
-escape_rest(const unsigned char *p, size_t len, size_t n)
+/* Whether a name may seem to begin with the last n bytes of an escape. */
+static int
+has_escape_rest(const cms_search_name_t *name, size_t n)
 {
+    const unsigned char *p = name->p;
+
+    if (name->len <= n) {
+        return 0;
+    }
     switch (n) {
-    case 1: /* of \n */
-        return len > 1 && strchr("nrtbfv", p[0]);
-    case 2: /* of %2F */
-        return len > 2 && is_hex(p[0]) && is_hex(p[1]);
-    case 3: /* of \x2F */
-        return len > 3 && (p[0] | 0x20) == 'x' && is_hex(p[1]) && is_hex(p[2]);
-    default: /* of \u002F */
-        return n == 5 && len > 5 && (p[0] | 0x20) == 'u' && p[1] == '0' &&
-               p[2] == '0' && is_hex(p[3]) && is_hex(p[4]);
+    case 1: /* \n */
+        return p[0] && strchr("nrtbfv", p[0]);
+    case 2: /* %2F */
+        return is_hex(p[0]) && is_hex(p[1]);
+    case 3: /* \x2F */
+        return (p[0] | 0x20) == 'x' && is_hex(p[1]) && is_hex(p[2]);
+    case 5: /* \u002F */
+        return (p[0] | 0x20) == 'u' && p[1] == '0' && p[2] == '0' &&
+               is_hex(p[3]) && is_hex(p[4]);
+    default:
+        return 0;
     }
 }
 
 /*
- * Whether a name may stand in another, behind what is the rest of an escape
- * or the beginning of that other name: both must be found then, in order.
+ * Whether a name may stand in another behind what may be the rest of an
+ * escape: only then both can be met where they overlap.
  */
 static int
-in_order(const cms_search_name_t *names, size_t count)
+may_overlap(const cms_search_name_t *names, size_t count)
 {
     size_t j, k, n;
 
     for (j = 0; j < count; j++) {
-        for (k = 0; k < count; k++) {
-            for (n = 1; n <= 5; n++) {
-                size_t rest = names[j].len - n;
+        for (n = 1; n <= 5; n++) {
+            size_t rest = names[j].len - n;
 
-                if (escape_rest(names[j].p, names[j].len, n) &&
-                    same_folded(names[j].p + n, names[k].p,
+            for (k = 0; k < count && has_escape_rest(&names[j], n); k++) {
+                if (same_folded(names[j].p + n, names[k].p,
                                 rest < names[k].len ? rest : names[k].len)) {
                     return 1;
                 }
@@ -513,7 +498,7 @@ in_order(const cms_search_name_t *names, size_t count)
 
 /*
  * A name that begins with another is looked for by that one's bytes, or it
- * would not be found where the other is.
+ * would not be met where the other is.
  */
 static void
 shorten(cms_search_name_t *stems, const cms_search_name_t *names, size_t count)
@@ -531,85 +516,164 @@ shorten(cms_search_name_t *stems, const cms_search_name_t *names, size_t count)
     }
 }
 
-/* Where in a name two bytes that far apart are rarest, or are a and b. */
-static uint64_t
-rarest_at(const cms_search_name_t *name, size_t distance, int only_first,
-          const unsigned char *pair, size_t *at)
-{
-    uint64_t best = NO_PAIR, r;
-    size_t i;
-
-    for (i = 0; i + distance < name->len && (i == 0 || !only_first); i++) {
-        if (pair && (folded(name->p[i]) != folded(pair[0]) ||
-                     folded(name->p[i + distance]) != folded(pair[distance]))) {
-            continue;
-        }
-        r = how_many(name->p + i, distance);
-        if (r < best) {
-            best = r;
-            *at = i;
-        }
-    }
-    return best;
-}
-
-/* How often these names' pairs are to be met: the sum over all. */
-static uint64_t
-choose(const cms_search_name_t *names, size_t count, size_t distance,
-       int only_first, const unsigned char *pair, size_t *at)
-{
-    uint64_t sum = 0;
-    size_t k;
-
-    for (k = 0; k < count; k++) {
-        uint64_t r = rarest_at(&names[k], distance, only_first, pair, &at[k]);
-
-        if (r == NO_PAIR) {
-            return NO_PAIR;
-        }
-        sum += r;
-    }
-    return sum;
-}
-
+/* What is chosen: the places, and where in each name they are counted from. */
 typedef struct {
-    uint64_t cost;
-    size_t distance;
+    double often; /* how often a byte of a text is met in vain */
+    size_t places;
+    signed char place[CMS_SEARCH_PLACES];
     size_t at[CMS_SEARCH_NAMES_MAX];
 } choice_t;
 
-static void
-consider(choice_t *best, const cms_search_name_t *names, size_t count,
-         size_t distance, int only_first, const unsigned char *pair)
+/* How often the bytes at the places are those of a name. */
+static double
+often_at(const choice_t *c, const unsigned char *p, int alike)
 {
-    choice_t c = {0, distance, {0}};
+    double often = 1;
+    size_t i;
 
-    c.cost = choose(names, count, distance, only_first, pair, c.at);
-    if (c.cost < best->cost) {
-        *best = c;
+    for (i = 0; i < c->places; i++) {
+        unsigned char b = folded(p[c->place[i]]);
+
+        if (i == 0 || c->place[i] != c->place[i - 1]) {
+            often *= alike ? (frequency[b & 0x7f] + 1) / 100000.0
+                           : nibble_frequency[b & 15] / 1000.0;
+        }
     }
+    return often;
 }
 
-/* The best pair that all names have, and the best where each has its own. */
-static void
-consider_all(const cms_search_name_t *names, size_t count, choice_t *alike,
-             choice_t *any)
+/*
+ * Counts the places of each name from where it is met least often; only from
+ * its beginning where all that overlap must be met, in their order. Where
+ * pair is given, its first two bytes are those.
+ */
+static int
+count_from(choice_t *c, const cms_search_name_t *names, size_t count,
+           int from_start, const unsigned char *pair)
 {
-    cms_search_name_t stems[CMS_SEARCH_NAMES_MAX];
-    int only_first = in_order(names, count);
-    size_t d, i;
+    size_t last = c->place[c->places - 1], k, i;
 
-    shorten(stems, names, count);
-    alike->cost = any->cost = NO_PAIR;
-    for (d = 0; d <= DISTANCE_MAX; d++) {
-        consider(any, stems, count, d, only_first, NULL);
-        for (i = 0; i + d < stems[0].len; i++) {
-            consider(alike, stems, count, d, only_first, stems[0].p + i);
+    c->often = 0;
+    for (k = 0; k < count; k++) {
+        double least = 2, often;
+
+        for (i = 0; i + last < names[k].len && !(i && from_start); i++) {
+            const unsigned char *p = names[k].p + i;
+
+            if (pair && (folded(p[0]) != folded(pair[0]) ||
+                         folded(p[last]) != folded(pair[last]))) {
+                continue;
+            }
+            often = often_at(c, p, pair != NULL);
+            if (often < least) {
+                least = often;
+                c->at[k] = i;
+            }
+        }
+        if (least == 2) {
+            return 0;
+        }
+        c->often += pair ? least / count : least;
+    }
+    return 1;
+}
+
+/* The rarest two bytes that all names have. */
+static int
+choose_alike(choice_t *best, const cms_search_name_t *names, size_t count,
+             int from_start)
+{
+    choice_t c = {0, 2, {0}, {0}};
+    size_t i, d;
+
+    best->often = 1;
+    for (d = 0; d <= PLACE_MAX; d++) {
+        c.place[1] = d;
+        for (i = 0; i + d < names[0].len; i++) {
+            if (count_from(&c, names, count, from_start, names[0].p + i) &&
+                c.often < best->often) {
+                *best = c;
+            }
+        }
+    }
+    return best->often < ALIKE_OFTEN;
+}
+
+/* Place after place, that where it makes most of a difference. */
+static void
+choose_any(choice_t *best, const cms_search_name_t *names, size_t count,
+           int from_start)
+{
+    choice_t c = {0, 1, {0}, {0}};
+
+    for (*best = c; c.places < CMS_SEARCH_PLACES; c = *best) {
+        int d = c.place[c.places - 1];
+
+        c.places++;
+        best->often = 17;
+        for (; d <= PLACE_MAX; d++) {
+            c.place[c.places - 1] = d;
+            if (count_from(&c, names, count, from_start, NULL) &&
+                c.often < best->often) {
+                *best = c;
+            }
         }
     }
 }
 
 /* ---- the tables ---- */
+
+/* How many pairs of names have the same bytes at the chosen places and d. */
+static size_t
+same_pairs(const choice_t *c, const cms_search_name_t *names, size_t count,
+           int d)
+{
+    size_t pairs = 0, i, j, k;
+
+    for (j = 0; j < count; j++) {
+        for (k = 0; k < j; k++) {
+            const unsigned char *a = names[j].p + c->at[j];
+            const unsigned char *b = names[k].p + c->at[k];
+
+            for (i = 0; i < c->places; i++) {
+                if (folded(a[c->place[i]]) != folded(b[c->place[i]])) {
+                    break;
+                }
+            }
+            pairs += i == c->places && folded(a[d]) == folded(b[d]);
+        }
+    }
+    return pairs;
+}
+
+/* Further places, for names that are alike: those that tell them apart. */
+static void
+tell_apart(choice_t *c, const cms_search_t *search,
+           const cms_search_name_t *names, size_t count)
+{
+    int low = search->at_min < PLACE_MAX ? search->at_min : PLACE_MAX;
+    int high = search->tail_min < PLACE_MAX ? search->tail_min : PLACE_MAX;
+
+    while (c->places < CMS_SEARCH_PLACES) {
+        size_t best = SIZE_MAX;
+        int d;
+
+        for (d = -low; d < high; d++) {
+            size_t pairs = same_pairs(c, names, count, d);
+            size_t i;
+
+            for (i = 0; i < c->places && c->place[i] != d; i++) {
+                /* to the same place */
+            }
+            pairs = 2 * pairs + (i < c->places);
+            if (pairs < best) {
+                best = pairs;
+                c->place[c->places] = d;
+            }
+        }
+        c->places++;
+    }
+}
 
 static void
 set_key(cms_search_key_t *key, const cms_search_name_t *name, size_t at)
@@ -637,55 +701,53 @@ set_key(cms_search_key_t *key, const cms_search_name_t *name, size_t at)
 }
 
 static void
-set_byte(cms_search_t *search, int which, unsigned char c, unsigned bucket)
+set_bytes(cms_search_t *search, const unsigned char *p, size_t bucket)
 {
-    unsigned char l = folded(c), u = is_letter(c) ? l ^ 0x20 : l;
     unsigned char bit = 1u << bucket;
+    size_t i;
 
-    search->byte[which][l] |= bit;
-    search->byte[which][u] |= bit;
-    search->low[which][l & 15] |= bit;
-    search->high[which][l >> 4] |= bit;
-    search->high[which][u >> 4] |= bit;
-}
+    for (i = 0; i < CMS_SEARCH_PLACES; i++) {
+        unsigned char c = folded(p[search->place[i]]);
 
-/* The bucket of a name with this pair: that of the same pair, or the next. */
-static unsigned
-bucket_of(const cms_search_t *search, const unsigned char *pair, size_t k)
-{
-    size_t j, d = search->distance;
-
-    for (j = 0; j < k; j++) {
-        const cms_search_key_t *key = &search->keys[j];
-        const unsigned char *other = key->p + key->at;
-        unsigned b;
-
-        if (folded(other[0]) == folded(pair[0]) &&
-            folded(other[d]) == folded(pair[d])) {
-            for (b = 0; !(search->bucket[b] & 1u << j); b++) {
-                /* to the other's */
-            }
-            return b;
-        }
+        search->byte[i][c] |= bit;
+        search->byte[i][is_letter(c) ? c ^ 0x20 : c] |= bit;
+        search->low[i][c & 15] |= bit;
     }
-    return k % CMS_SEARCH_BUCKETS;
 }
 
 static void
-add(cms_search_t *search, const cms_search_name_t *name, size_t k, size_t at)
+set_limits(cms_search_t *search, const choice_t *c,
+           const cms_search_name_t *names, size_t count)
 {
-    const unsigned char *pair = name->p + at;
-    unsigned b = bucket_of(search, pair, k);
+    size_t k;
 
-    search->bucket[b] |= 1u << k;
-    set_byte(search, 0, pair[0], b);
-    set_byte(search, 1, pair[search->distance], b);
-    set_key(&search->keys[k], name, at);
-    if (k == 0 || at < search->at_min) {
-        search->at_min = at;
+    search->at_min = search->tail_min = 255;
+    for (k = 0; k < count; k++) {
+        size_t tail = names[k].len - c->at[k];
+
+        if (c->at[k] < search->at_min) {
+            search->at_min = c->at[k];
+        }
+        if (tail < search->tail_min) {
+            search->tail_min = tail;
+        }
     }
-    if (k == 0 || name->len - at < search->tail_min) {
-        search->tail_min = name->len - at;
+}
+
+static void
+set_tables(cms_search_t *search, const choice_t *c,
+           const cms_search_name_t *names, size_t count)
+{
+    const unsigned char *pair = names[0].p + c->at[0];
+    size_t k;
+
+    memcpy(search->place, c->place, sizeof(search->place));
+    search->letter[0] = pair[0] | 0x20;
+    search->letter[1] = pair[c->place[1]] | 0x20;
+    for (k = 0; k < count; k++) {
+        set_key(&search->keys[k], &names[k], c->at[k]);
+        set_bytes(search, names[k].p + c->at[k], k % CMS_SEARCH_BUCKETS);
+        search->bucket[k % CMS_SEARCH_BUCKETS] |= 1u << k;
     }
 }
 
@@ -693,28 +755,25 @@ void
 cms_search_compile(cms_search_t *search, const cms_search_name_t *names,
                    size_t count)
 {
-    choice_t alike, any, *c;
+    cms_search_name_t stems[CMS_SEARCH_NAMES_MAX];
+    choice_t c;
     size_t k;
-    int i;
 
     memset(search, 0, sizeof(*search));
     search->count = count;
     if (count) {
-        consider_all(names, count, &alike, &any);
-        /* a pair of all is met for each name alike: looked at once */
-        search->alike = alike.cost != NO_PAIR &&
-                        alike.cost / count < 20000000;
-        c = search->alike ? &alike : &any;
-        search->distance = c->distance;
-        for (k = 0; k < count; k++) {
-            add(search, &names[k], k, c->at[k]);
-        }
-        for (i = 0; i < 2; i++) {
-            unsigned char l = names[0].p[c->at[0] + i * c->distance];
+        int overlap = may_overlap(names, count);
 
-            search->letter[i] = folded(l);
-            search->fold[i] = is_letter(l) ? 0x20 : 0;
+        shorten(stems, names, count);
+        search->alike = choose_alike(&c, stems, count, overlap);
+        if (!search->alike) {
+            choose_any(&c, stems, count, overlap);
         }
+        set_limits(search, &c, names, count);
+        if (search->alike) {
+            tell_apart(&c, search, names, count);
+        }
+        set_tables(search, &c, names, count);
     }
     for (k = WAYS; !cms_search_use(search, k - 1); k--) {
         /* to the best that works here */

@@ -1,7 +1,7 @@
 /*
  * Where in a text does one of up to 16 names stand, letter case ignored? For
- * the rewriting, which looks at what stands around it. Two bytes of each name
- * are looked for, 16 to 64 places at a time as the CPU allows. Pure.
+ * the rewriting, which looks at what stands around it. A few bytes of each
+ * are looked for at 16 to 128 places at a time, as the CPU allows. Pure.
  */
 
 #ifndef CMS_SEARCH_H
@@ -12,6 +12,7 @@
 
 #define CMS_SEARCH_NAMES_MAX 16
 #define CMS_SEARCH_BUCKETS   8
+#define CMS_SEARCH_PLACES    4
 
 typedef struct {
     const unsigned char *p; /* ASCII */
@@ -22,7 +23,7 @@ typedef struct {
 typedef struct {
     const unsigned char *p;
     unsigned char len;
-    unsigned char at; /* where its two bytes begin */
+    unsigned char at; /* where its places are counted from */
     uint64_t first, first_fold, first_mask;
     uint64_t last, last_fold;
 } cms_search_key_t;
@@ -35,20 +36,21 @@ typedef const unsigned char *(*cms_search_scan_t)(const cms_search_t *search,
                                                   unsigned *which);
 
 /*
- * Of fixed size, and read-only once compiled; the names must outlive it. Names
- * with the same two bytes share a bucket, a bit of byte[][].
+ * Of fixed size, and read-only once compiled; the names must outlive it. Of
+ * each name the bytes at the same few places are looked at, which are counted
+ * from some byte of it. Names are in buckets, which are bits of the tables.
  */
 struct cms_search_s {
     cms_search_scan_t scan;
     unsigned char count;
-    unsigned char alike;    /* all names are in bucket 0 */
-    unsigned char distance; /* between the two bytes */
+    unsigned char alike;    /* all names have the same first two bytes: */
+    unsigned char letter[2]; /* these */
     unsigned char at_min;   /* of the keys' at */
     unsigned char tail_min; /* of the keys' len - at */
-    unsigned char letter[2], fold[2]; /* the bytes of bucket 0 */
-    uint16_t bucket[CMS_SEARCH_BUCKETS]; /* its names, a bit each */
-    unsigned char byte[2][256];
-    unsigned char low[2][16], high[2][16]; /* byte[][] by its nibbles */
+    signed char place[CMS_SEARCH_PLACES]; /* the first is 0 */
+    uint16_t bucket[CMS_SEARCH_BUCKETS];  /* its names, a bit each */
+    unsigned char byte[CMS_SEARCH_PLACES][256]; /* buckets, by a byte */
+    unsigned char low[CMS_SEARCH_PLACES][16];   /* by its low nibble */
     cms_search_key_t keys[CMS_SEARCH_NAMES_MAX];
 };
 
