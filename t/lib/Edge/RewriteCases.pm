@@ -142,10 +142,11 @@ sub expected {
         $case->{mappings}, map { $_ => $case->{$_} } qw(to to_port also_port));
 }
 
-# shrink(case, sub { true if a case still fails }): a shorter case that fails.
+# shrink(case, sub { true if a case still fails }, tries = 3000): a shorter case
+# that fails. Its mappings stay where it has a `bridge` they belong to.
 sub shrink {
-    my ($case, $fails) = @_;
-    my $tries = 3000;
+    my ($case, $fails, $tries) = @_;
+    $tries //= 3000;
     my $try = sub {
         my (%with) = @_;
         my $smaller = { %$case, %with };
@@ -156,8 +157,8 @@ sub shrink {
     my $before = '';
     while ($tries > 0 && $before ne _shape($case)) {
         $before = _shape($case);
-        _drop_parts($case->{$_->[0]}, $_->[1], $try)
-            for ['mappings', 'mappings'], ['pieces', 'pieces'];
+        _drop_parts($case->{$_}, $_, $try)
+            for defined $case->{bridge} ? () : 'mappings', 'pieces';
         for (my $i = 0; $i < $#{$case->{pieces}}; $i++) {
             my @p = @{$case->{pieces}};
             splice @p, $i, 2, $p[$i] . $p[$i + 1];
