@@ -6,8 +6,8 @@
  *
  * Nothing is copied that can stay.  Where the text gets shorter it is moved
  * together in the buffer that holds it, short stretches at least; where it
- * gets longer, what has no room goes into buffers of ours until a long stretch
- * follows that can stay.  The buffer that came counts as sent when the last of
+ * gets longer, what has no room goes into small buffers of ours until a long
+ * stretch follows that can stay.  The buffer that came counts as sent when the last of
  * its pieces is, so that a slow client slows down the web bridge as always.
  */
 
@@ -15,7 +15,7 @@
 #include "ngx_http_cms_proxy_module.h"
 
 
-#define NGX_HTTP_CMS_PROXY_BODY_BUFFER  8192
+#define NGX_HTTP_CMS_PROXY_BODY_BUFFER  4096
 
 
 /* a buffer of its own costs about as much as copying this many bytes */
@@ -65,8 +65,6 @@ static ngx_int_t ngx_http_cms_proxy_keep(ngx_http_cms_proxy_piece_t *w,
     u_char *p, size_t len, u_char *limit);
 static ngx_int_t ngx_http_cms_proxy_put(ngx_http_cms_proxy_piece_t *w,
     u_char *p, size_t len, u_char *limit);
-static ngx_int_t ngx_http_cms_proxy_copy(ngx_http_cms_proxy_piece_t *w,
-    u_char *p, size_t len);
 static ngx_int_t ngx_http_cms_proxy_part(ngx_http_cms_proxy_piece_t *w);
 static ngx_chain_t **ngx_http_cms_proxy_end_buf(ngx_http_cms_proxy_piece_t *w,
     ngx_chain_t **ll);
@@ -481,33 +479,14 @@ ngx_http_cms_proxy_keep(ngx_http_cms_proxy_piece_t *w, u_char *p, size_t len,
 }
 
 
+/*
+ * Where there is no room, a buffer of ours takes what follows until it is
+ * full: what was read meanwhile leaves room again, for about as much.
+ */
+
 static ngx_int_t
 ngx_http_cms_proxy_put(ngx_http_cms_proxy_piece_t *w, u_char *p, size_t len,
     u_char *limit)
-{
-    if (w->own == NULL) {
-
-        if (w->writable && (size_t) (limit - w->end) >= len) {
-            ngx_memmove(w->end, p, len);
-            w->end += len;
-            w->written = 1;
-
-            return NGX_OK;
-        }
-
-        if (ngx_http_cms_proxy_part(w) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    return ngx_http_cms_proxy_copy(w, p, len);
-}
-
-
-/* into buffers of ours */
-
-static ngx_int_t
-ngx_http_cms_proxy_copy(ngx_http_cms_proxy_piece_t *w, u_char *p, size_t len)
 {
     size_t      n;
     ngx_buf_t  *b;
@@ -515,7 +494,20 @@ ngx_http_cms_proxy_copy(ngx_http_cms_proxy_piece_t *w, u_char *p, size_t len)
     while (len) {
         b = w->own;
 
-        if (b == NULL || b->last == b->end) {
+        if (b == NULL) {
+
+            if (w->writable && (size_t) (limit - w->end) >= len) {
+                ngx_memmove(w->end, p, len);
+                w->end += len;
+                w->written = 1;
+
+                return NGX_OK;
+            }
+
+            if (ngx_http_cms_proxy_part(w) != NGX_OK) {
+                return NGX_ERROR;
+            }
+
             b = ngx_http_cms_proxy_get_buf(w, NGX_HTTP_CMS_PROXY_BODY_BUFFER);
             if (b == NULL) {
                 return NGX_ERROR;
@@ -529,6 +521,10 @@ ngx_http_cms_proxy_copy(ngx_http_cms_proxy_piece_t *w, u_char *p, size_t len)
         b->last = ngx_cpymem(b->last, p, n);
         p += n;
         len -= n;
+
+        if (b->last == b->end) {
+            w->own = NULL;
+        }
     }
 
     return NGX_OK;
