@@ -156,21 +156,28 @@ char_ending(const unsigned char *end, size_t n)
     return b;
 }
 
+/* The character before p, where it may be an escape or in what was before. */
 static before_t
-char_before(const view_t *v, const unsigned char *p)
+look_before(const view_t *v, const unsigned char *p)
 {
     unsigned char window[2 * CMS_REWRITE_BEHIND];
     size_t n = p - v->begin;
 
-    if (n && !(byte_class[p[-1]] & ESCAPE_END)) {
-        return (before_t){p[-1], 0};
-    }
     if (n >= CMS_REWRITE_BEHIND || v->behind == 0) {
         return char_ending(p, n);
     }
     memcpy(window, v->behind_end - v->behind, v->behind);
     memcpy(window + v->behind, v->begin, n);
     return char_ending(window + v->behind + n, v->behind + n);
+}
+
+static inline before_t
+char_before(const view_t *v, const unsigned char *p)
+{
+    if (p > v->begin && !(byte_class[p[-1]] & ESCAPE_END)) {
+        return (before_t){p[-1], 0};
+    }
+    return look_before(v, p);
 }
 
 /* Whether a name ends at p: with no name character, or a dot and then none. */
@@ -263,17 +270,32 @@ mapping_fits(const cms_rewrite_t *rw, const view_t *v,
     return port_fits(v, m, rw->also_port, end);
 }
 
+static void
+set_put(cms_rewrite_t *rw, const cms_rewrite_mapping_t *m, before_t before)
+{
+    const cms_rewrite_to_t *to = m->to.plain ? &m->to : rw->to;
+    int coded = before.percent && m->kind == CMS_REWRITE_AUTHORITY;
+
+    rw->put = coded ? to->coded : to->plain;
+    rw->put_len = coded ? to->coded_len : to->plain_len;
+}
+
 /*
  * Whether one of the mappings in which, whose names stand at p, is to be
  * applied; if so, *end is where the text goes on, and rw->put what comes
  * first.
  */
-static answer_t
+static inline answer_t
 match_at(cms_rewrite_t *rw, const view_t *v, const unsigned char *p,
          unsigned which, const unsigned char **end)
 {
-    before_t before = char_before(v, p);
+    before_t before;
 
+    if (p > v->begin && (byte_class[p[-1]] & (NAME_CHAR | ESCAPE_END)) ==
+                            NAME_CHAR) {
+        return NO;
+    }
+    before = char_before(v, p);
     if (is_name_char(before.c)) {
         return NO;
     }
@@ -288,8 +310,7 @@ match_at(cms_rewrite_t *rw, const view_t *v, const unsigned char *p,
         *end = p + m->from_len;
         a = mapping_fits(rw, v, m, end);
         if (a == YES) {
-            rw->put = m->to.plain ? &m->to : rw->to;
-            rw->coded = before.percent && m->kind == CMS_REWRITE_AUTHORITY;
+            set_put(rw, m, before);
         }
         if (a != NO) {
             return a;
@@ -394,8 +415,8 @@ keep(const unsigned char *from, size_t n, const unsigned char **p, size_t *len)
 static cms_rewrite_piece_t
 put(cms_rewrite_t *rw, const unsigned char **p, size_t *len)
 {
-    *p = rw->coded ? rw->put->coded : rw->put->plain;
-    *len = rw->coded ? rw->put->coded_len : rw->put->plain_len;
+    *p = rw->put;
+    *len = rw->put_len;
     rw->put = NULL;
     return CMS_REWRITE_PUT;
 }
@@ -429,11 +450,9 @@ release(cms_rewrite_t *rw, size_t n)
 static void
 settle(cms_rewrite_t *rw)
 {
-    if (rw->at > CMS_REWRITE_BEHIND) {
-        memmove(rw->carry, rw->carry + rw->at - CMS_REWRITE_BEHIND,
-                CMS_REWRITE_BEHIND + rw->held);
-        rw->at = CMS_REWRITE_BEHIND;
-    }
+    memmove(rw->carry, rw->carry + rw->at - CMS_REWRITE_BEHIND,
+            CMS_REWRITE_BEHIND + rw->held);
+    rw->at = CMS_REWRITE_BEHIND;
 }
 
 /* Where nothing is held back. */
@@ -498,14 +517,13 @@ next_of_carry(cms_rewrite_t *rw, const unsigned char **in,
 }
 
 cms_rewrite_piece_t
-cms_rewrite_next(cms_rewrite_t *rw, const unsigned char **in,
+cms_rewrite_look(cms_rewrite_t *rw, const unsigned char **in,
                  const unsigned char *end, int last, const unsigned char **p,
                  size_t *len)
 {
-    if (rw->put) {
-        return put(rw, p, len);
+    if (rw->at > CMS_REWRITE_BEHIND) {
+        settle(rw);
     }
-    settle(rw);
     if (rw->held) {
         return next_of_carry(rw, in, end, last, p, len);
     }
@@ -532,7 +550,6 @@ cms_rewrite_begin(cms_rewrite_t *rw, const cms_rewrite_set_t *set,
     rw->at = CMS_REWRITE_BEHIND;
     rw->held = 0;
     rw->behind = 0;
-    rw->coded = 0;
 }
 
 void

@@ -76,12 +76,12 @@ void cms_rewrite_compile(cms_rewrite_set_t *set,
 typedef struct {
     const cms_rewrite_set_t *set;
     const cms_rewrite_to_t *to;
-    const cms_rewrite_to_t *put; /* found, to be put next */
+    const unsigned char *put; /* found, to be put next; or NULL */
+    size_t put_len;
     unsigned short also_port;
-    unsigned short at;     /* where in carry the held back bytes begin */
-    unsigned short held;   /* how many those are */
-    unsigned char behind;  /* how many bytes before them are of the text */
-    unsigned char coded;   /* spelling of what is to be put next */
+    unsigned short at;    /* where in carry the held back bytes begin */
+    unsigned short held;  /* how many those are */
+    unsigned char behind; /* how many bytes before them are of the text */
     unsigned char carry[CMS_REWRITE_BEHIND + CMS_REWRITE_AHEAD];
 } cms_rewrite_t;
 
@@ -98,6 +98,12 @@ typedef enum {
 void cms_rewrite_begin(cms_rewrite_t *rw, const cms_rewrite_set_t *set,
                        const cms_rewrite_to_t *to, unsigned also_port);
 
+/* The part of cms_rewrite_next that looks at the text. */
+cms_rewrite_piece_t cms_rewrite_look(cms_rewrite_t *rw,
+                                     const unsigned char **in,
+                                     const unsigned char *end, int last,
+                                     const unsigned char **p, size_t *len);
+
 /*
  * The next piece of output: call it until it says MORE. *in moves behind what
  * was taken; bytes before it are never read again, so that the output may be
@@ -106,10 +112,19 @@ void cms_rewrite_begin(cms_rewrite_t *rw, const cms_rewrite_set_t *set,
  * nothing is held back; then begin anew for another text. Where nothing is
  * found, a buffer is one KEEP.
  */
-cms_rewrite_piece_t cms_rewrite_next(cms_rewrite_t *rw,
-                                     const unsigned char **in,
-                                     const unsigned char *end, int last,
-                                     const unsigned char **p, size_t *len);
+static inline cms_rewrite_piece_t
+cms_rewrite_next(cms_rewrite_t *rw, const unsigned char **in,
+                 const unsigned char *end, int last, const unsigned char **p,
+                 size_t *len)
+{
+    if (rw->put) {
+        *p = rw->put;
+        *len = rw->put_len;
+        rw->put = NULL;
+        return CMS_REWRITE_PUT;
+    }
+    return cms_rewrite_look(rw, in, end, last, p, len);
+}
 
 /* Bytes held back: taken, and not yet decided. */
 size_t cms_rewrite_held(const cms_rewrite_t *rw);

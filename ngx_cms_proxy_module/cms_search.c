@@ -71,20 +71,27 @@ eight(const unsigned char *p)
     return x;
 }
 
+/* Before an end that is nearer than eight bytes. */
+static int
+few_stand(const cms_search_key_t *key, const unsigned char *p, size_t left)
+{
+    unsigned char few[8] = {0};
+
+    memcpy(few, p, left);
+    return ((eight(few) | key->first_fold) & key->first_mask) == key->first;
+}
+
 static inline int
 key_stands(const cms_search_key_t *key, const unsigned char *p,
            const unsigned char *end)
 {
-    unsigned char few[8] = {0};
     size_t left = end - p;
 
     if (left < key->len) {
         return 0;
     }
     if (left < 8) {
-        memcpy(few, p, left);
-        return ((eight(few) | key->first_fold) & key->first_mask) ==
-               key->first;
+        return few_stand(key, p, left);
     }
     if (((eight(p) | key->first_fold) & key->first_mask) != key->first) {
         return 0;
@@ -110,13 +117,11 @@ buckets_at(const cms_search_t *search, const unsigned char *q)
                    : 0;
 }
 
-/*
- * The names whose places are counted from q: where those that begin first do
- * so, and which they are; or NULL.
- */
-static inline const unsigned char *
-stands_at(const cms_search_t *search, const unsigned char *q,
-          const unsigned char *p, const unsigned char *end, unsigned *which)
+/* Of more than one name: see stands_at(). */
+static const unsigned char *
+several_stand_at(const cms_search_t *search, const unsigned char *q,
+                 const unsigned char *p, const unsigned char *end,
+                 unsigned *which)
 {
     unsigned buckets = buckets_at(search, q);
     const unsigned char *first = NULL;
@@ -141,6 +146,26 @@ stands_at(const cms_search_t *search, const unsigned char *q,
         }
     }
     return first;
+}
+
+/*
+ * The names whose places are counted from q: where those that begin first do
+ * so, and which they are; or NULL.
+ */
+static inline const unsigned char *
+stands_at(const cms_search_t *search, const unsigned char *q,
+          const unsigned char *p, const unsigned char *end, unsigned *which)
+{
+    const cms_search_key_t *key = &search->keys[0];
+
+    if (search->count > 1) {
+        return several_stand_at(search, q, p, end, which);
+    }
+    if (key->at > q - p || !key_stands(key, q - key->at, end)) {
+        return NULL;
+    }
+    *which = 1;
+    return q - key->at;
 }
 
 /* From where to where places may be counted, if at all. */
