@@ -368,19 +368,14 @@ static answer_t
 find(cms_rewrite_t *rw, const view_t *v, const unsigned char *p,
      const unsigned char **start, const unsigned char **end)
 {
-    const cms_search_t *search = &rw->set->search;
+    const unsigned char *at = p, *s;
     unsigned which;
 
-    for (;; p++) {
-        answer_t a;
+    while ((s = cms_search_next(&rw->set->search, p, &at, v->end, &which))) {
+        answer_t a = match_at(rw, v, s, which, end);
 
-        p = cms_search_next(search, p, v->end, &which);
-        if (p == NULL) {
-            break;
-        }
-        a = match_at(rw, v, p, which, end);
         if (a != NO) {
-            *start = p;
+            *start = s;
             return a;
         }
     }

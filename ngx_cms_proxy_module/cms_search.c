@@ -168,31 +168,36 @@ stands_at(const cms_search_t *search, const unsigned char *q,
     return q - key->at;
 }
 
-/* From where to where places may be counted, if at all. */
+/* From where on and to where places may be counted, if at all. */
 static inline int
 range(const cms_search_t *search, const unsigned char *p,
-       const unsigned char *end, const unsigned char **q,
-       const unsigned char **q_end)
+      const unsigned char **q, const unsigned char *end,
+      const unsigned char **q_end)
 {
     if (end - p < search->at_min + search->tail_min) {
         return 0;
     }
-    *q = p + search->at_min;
+    if (*q - p < search->at_min) {
+        *q = p + search->at_min;
+    }
     *q_end = end - search->tail_min + 1;
-    return 1;
+    return *q < *q_end;
 }
 
 /* Place after place. */
 static const unsigned char *
-scan_rest(const cms_search_t *search, const unsigned char *q,
-          const unsigned char *q_end, const unsigned char *p,
+scan_rest(const cms_search_t *search, const unsigned char *p,
+          const unsigned char **q, const unsigned char *q_end,
           const unsigned char *end, unsigned *which)
 {
-    for (; q < q_end; q++) {
-        if (search->byte[0][q[0]]) {
-            const unsigned char *start = stands_at(search, q, p, end, which);
+    const unsigned char *i;
+
+    for (i = *q; i < q_end; i++) {
+        if (search->byte[0][*i]) {
+            const unsigned char *start = stands_at(search, i, p, end, which);
 
             if (start) {
+                *q = i + 1;
                 return start;
             }
         }
@@ -202,21 +207,23 @@ scan_rest(const cms_search_t *search, const unsigned char *q,
 
 static const unsigned char *
 scan_bytes(const cms_search_t *search, const unsigned char *p,
-           const unsigned char *end, unsigned *which)
+           const unsigned char **q, const unsigned char *end, unsigned *which)
 {
-    const unsigned char *q, *q_end;
+    const unsigned char *q_end;
 
-    return range(search, p, end, &q, &q_end)
-               ? scan_rest(search, q, q_end, p, end, which)
+    return range(search, p, q, end, &q_end)
+               ? scan_rest(search, p, q, q_end, end, which)
                : NULL;
 }
 
 static const unsigned char *
 scan_nothing(const cms_search_t *search, const unsigned char *p,
-             const unsigned char *end, unsigned *which)
+             const unsigned char **q, const unsigned char *end,
+             unsigned *which)
 {
     (void)search;
     (void)p;
+    (void)q;
     (void)end;
     (void)which;
     return NULL;
@@ -231,19 +238,21 @@ scan_nothing(const cms_search_t *search, const unsigned char *p,
 #define SCAN(STRIDE, NONE, CANDIDATES)                                        \
     const unsigned char *q, *q_end, *start;                                   \
                                                                               \
-    if (!range(search, p, end, &q, &q_end)) {                                 \
+    if (!range(search, p, at, end, &q_end)) {                                 \
         return NULL;                                                          \
     }                                                                         \
+    q = *at;                                                                  \
     if (q_end - q < 64) {                                                     \
-        return scan_rest(search, q, q_end, p, end, which);                    \
+        return scan_rest(search, p, at, q_end, end, which);                   \
     }                                                                         \
     for (;;) {                                                                \
         uint64_t mask = CANDIDATES;                                           \
                                                                               \
         for (; mask; mask &= mask - 1) {                                      \
-            start = stands_at(search, q + __builtin_ctzll(mask), p, end,      \
-                              which);                                         \
+            *at = q + __builtin_ctzll(mask);                                  \
+            start = stands_at(search, *at, p, end, which);                    \
             if (start) {                                                      \
+                ++*at;                                                        \
                 return start;                                                 \
             }                                                                 \
         }                                                                     \
@@ -284,28 +293,31 @@ all16(unsigned char c)
 
 static const unsigned char *
 scan_alike_16(const cms_search_t *search, const unsigned char *p,
-              const unsigned char *end, unsigned *which)
+              const unsigned char **at, const unsigned char *end,
+              unsigned *which)
 {
     bytes16_t a = all16(search->letter[0]), b = all16(search->letter[1]);
     bytes16_t fold = all16(0x20);
     const unsigned char *q, *q_end, *start;
     size_t d = search->place[1];
 
-    if (!range(search, p, end, &q, &q_end)) {
+    if (!range(search, p, at, end, &q_end)) {
         return NULL;
     }
-    for (; q_end - q >= 16; q += 16) {
+    for (q = *at; q_end - q >= 16; q += 16) {
         halves16_t hits = (halves16_t)(((load16(q) | fold) == a) &
                                        ((load16(q + d) | fold) == b));
 
         if (hits[0] | hits[1]) {
-            start = scan_rest(search, q, q + 16, p, end, which);
+            *at = q;
+            start = scan_rest(search, p, at, q + 16, end, which);
             if (start) {
                 return start;
             }
         }
     }
-    return scan_rest(search, q, q_end, p, end, which);
+    *at = q;
+    return scan_rest(search, p, at, q_end, end, which);
 }
 
 /* ---- AVX2 ---- */
@@ -358,7 +370,8 @@ mask_64(__m256i x, __m256i y)
 
 AVX2 static const unsigned char *
 scan_alike_avx2(const cms_search_t *search, const unsigned char *p,
-                const unsigned char *end, unsigned *which)
+                const unsigned char **at, const unsigned char *end,
+                unsigned *which)
 {
     __m256i a = _mm256_set1_epi8(search->letter[0]);
     __m256i b = _mm256_set1_epi8(search->letter[1]);
@@ -408,7 +421,8 @@ is_zero(__m256i x)
 
 AVX2 static const unsigned char *
 scan_any_avx2(const cms_search_t *search, const unsigned char *p,
-              const unsigned char *end, unsigned *which)
+              const unsigned char **at, const unsigned char *end,
+              unsigned *which)
 {
     const __m256i low[4] = {table32(search->low[0]), table32(search->low[1]),
                             table32(search->low[2]), table32(search->low[3])};

@@ -32,6 +32,7 @@ typedef struct cms_search_s cms_search_t;
 
 typedef const unsigned char *(*cms_search_scan_t)(const cms_search_t *search,
                                                   const unsigned char *p,
+                                                  const unsigned char **q,
                                                   const unsigned char *end,
                                                   unsigned *which);
 
@@ -59,17 +60,19 @@ void cms_search_compile(cms_search_t *search, const cms_search_name_t *names,
                         size_t count);
 
 /*
- * The first place at or behind p where a name stands whole before end, and a
- * bit in *which for each that does; NULL if there is none. Reads nothing at
- * end or behind it. Of names that overlap at different places only the
- * earliest is sure to be found, unless the rest of an escape is between their
- * starts.
+ * Finds all places at or behind p where a name stands whole before end, one
+ * by one: each with a bit in *which for each name that does; NULL if there
+ * are no more. *q is p at first, and then left as it is. Reads nothing at end
+ * or behind it. Of names that overlap, one that begins in another, but not
+ * behind what may be the rest of an escape, may be left out or come before
+ * that other; else they come in their order.
  */
 static inline const unsigned char *
 cms_search_next(const cms_search_t *search, const unsigned char *p,
-                const unsigned char *end, unsigned *which)
+                const unsigned char **q, const unsigned char *end,
+                unsigned *which)
 {
-    return search->scan(search, p, end, which);
+    return search->scan(search, p, q, end, which);
 }
 
 /*

@@ -35,7 +35,7 @@ static const char *const tokens[] = {
     "a-very-long-name.a-very-long-name.a-very-long-name.a-very-long-name."
     "a-very-long-name.a-very-long-name.a-very-long-name",
     "a-very-long-name.a-very-long-name.a-very-long-name.a-very-long-name.",
-    "00h.in.l",
+    "00h.in.l", "b.c", "x.b.c.zq",
 };
 
 static const cms_rewrite_mapping_t *mappings;
@@ -221,7 +221,8 @@ pick_mappings(cms_rewrite_mapping_t *m)
         {NAME("cms2.octavio.test")}, {NAME("octavio.test")},
         {NAME("x.h.in.l")}, {NAME("2fh.in.l")}, {NAME("nh.in.l")},
         {NAME("x2fh.in.l")}, {NAME("a")}, {NAME("443")}, {NAME("u")},
-        {NAME("u002fh.in.l")}, {NAME("CMS3.Octavio.Test")},
+        {NAME("u002fh.in.l")}, {NAME("b.c")}, {NAME("x.b.c.zq")},
+        {NAME("b.c.zq")}, {NAME("CMS3.Octavio.Test")},
         {NAME("a-very-long-name.a-very-long-name.a-very-long-name.a-very-"
               "long-name.a-very-long-name.a-very-long-name.a-very-long-name."
               "a-very-long-name.a-very-long-name.a-very-long-name.a-very-long"
