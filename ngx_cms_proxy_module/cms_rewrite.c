@@ -194,20 +194,30 @@ name_ends(const view_t *v, const unsigned char *p)
 }
 
 /*
- * Behind a root dot: where the authority goes on, or ends in a URL. A dot
- * before anything else may end a sentence, and is not the name's.
+ * Behind a root dot, in *p: where the authority goes on, or ends in a URL. A
+ * dot before anything else may end a sentence, and is not the name's.
  */
-static const unsigned char *
-skip_root_dot(const view_t *v, const unsigned char *p)
+static answer_t
+skip_root_dot(const view_t *v, const unsigned char **p)
 {
     size_t dot, taken;
+    const unsigned char *next;
     int c;
 
-    if (char_at(v, p, &dot) != '.') {
-        return p;
+    if (char_at(v, *p, &dot) != '.') {
+        return YES;
     }
-    c = char_at(v, p + dot, &taken);
-    return c > 0 && strchr("/:?#\\", c) ? p + dot : p;
+    next = *p + dot;
+    c = char_at(v, next, &taken);
+    if (c == '\\' && taken == 1) { /* of "\/" */
+        c = next + 1 < v->end ? next[1] == '/' ? '/' : NONE
+            : v->last         ? NONE
+                              : OPEN;
+    }
+    if (c == '/' || c == ':' || c == '?' || c == '#') {
+        *p = next;
+    }
+    return c == OPEN ? UNKNOWN : YES;
 }
 
 static int
@@ -266,7 +276,9 @@ mapping_fits(const cms_rewrite_t *rw, const view_t *v,
     if (a != YES || m->kind == CMS_REWRITE_DOMAIN) {
         return a;
     }
-    *end = skip_root_dot(v, e);
+    if (skip_root_dot(v, end) == UNKNOWN) {
+        return UNKNOWN;
+    }
     return port_fits(v, m, rw->also_port, end);
 }
 

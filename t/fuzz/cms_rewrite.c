@@ -148,7 +148,10 @@ ref_match(const cms_rewrite_mapping_t *m, const unsigned char *p)
     }
     if (ref_char(e, &len) == '.') {
         c = ref_char(e + len, &next);
-        e += c > 0 && strchr("/:?#\\", c) ? len : 0;
+        if (c == '/' || c == ':' || c == '?' || c == '#' ||
+            (text_end - e - len >= 2 && memcmp(e + len, "\\/", 2) == 0)) {
+            e += len;
+        }
     }
     if (ref_char(e, &len) != ':') {
         return e;
