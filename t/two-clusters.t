@@ -56,6 +56,7 @@ for my $name (@names) {
         name => $name, prefix => [qw(ip netns exec inside)],
         ca => $c->{ca}, listen => "$c->{at}:443",
         external => $c->{guest}, internal => $c->{internal},
+        absoluteUrls => \1,
         spaces => [{id => "$c->{meeting}", name => "Space of $name",
             user => 'space'}],
     );
@@ -138,10 +139,12 @@ for my $name (@names) {
     like($cert, $names{$name}, "$name: the certificate is its own");
     unlike($cert, $names{$other{$name}}, '... and does not name the other');
     my $seen = join '', map { curl($c->{guest}, $_) } '/', '/en-US/home',
-        "/invited.sf?secret=x&id=$c->{meeting}", '/nothing', '/en-US/goodbye';
+        "/invited.sf?secret=x&id=$c->{meeting}", '/nothing', '/en-US/goodbye',
+        '/app.js', '/api/status';
     like($seen, qr{^HTTP/2 200}m, '... its pages come');
     unlike($seen, $names{$other{$name}},
         '... and no header, cookie or page names the other');
+    unlike($seen, qr/octavio\.local/, '... or the inside');
     unlike(curl($c->{guest}, '/', '-X', 'TRACE'), $names{$other{$name}},
         '... nor does an error');
     like(curl($c->{guest}, '/en-US/home', '-H',
