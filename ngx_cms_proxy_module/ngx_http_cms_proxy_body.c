@@ -53,6 +53,8 @@ typedef struct {
 
 static ngx_uint_t ngx_http_cms_proxy_is_type(ngx_http_request_t *r,
     ngx_hash_t *types);
+static void ngx_http_cms_proxy_type(ngx_http_request_t *r, ngx_str_t *name);
+static void ngx_http_cms_proxy_pass_events(ngx_http_request_t *r);
 static void ngx_http_cms_proxy_stays(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_cms_proxy_knows_weak(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_cms_proxy_is_encoded(ngx_http_request_t *r);
@@ -135,18 +137,15 @@ ngx_http_cms_proxy_rewrites_body(ngx_http_request_t *r,
 }
 
 
-/* parameters of the type do not count */
-
 static ngx_uint_t
 ngx_http_cms_proxy_is_type(ngx_http_request_t *r, ngx_hash_t *types)
 {
-    u_char      type[128], *p;
-    size_t      len;
-    ngx_str_t  *value;
+    u_char      type[128];
+    ngx_str_t   name;
 
-    value = &r->headers_out.content_type;
+    ngx_http_cms_proxy_type(r, &name);
 
-    if (value->len == 0) {
+    if (name.len == 0) {
         return 0;
     }
 
@@ -154,22 +153,62 @@ ngx_http_cms_proxy_is_type(ngx_http_request_t *r, ngx_hash_t *types)
         return 1;
     }
 
-    p = ngx_strlchr(value->data, value->data + value->len, ';');
-    len = p ? (size_t) (p - value->data) : value->len;
-
-    while (len && (value->data[len - 1] == ' '
-                   || value->data[len - 1] == '\t'))
-    {
-        len--;
-    }
-
-    if (len > sizeof(type)) {
+    if (name.len > sizeof(type)) {
         return 0;
     }
 
-    return ngx_hash_find(types, ngx_hash_strlow(type, value->data, len), type,
-                         len)
+    return ngx_hash_find(types, ngx_hash_strlow(type, name.data, name.len),
+                         type, name.len)
            != NULL;
+}
+
+
+/* the type without its parameters */
+
+static void
+ngx_http_cms_proxy_type(ngx_http_request_t *r, ngx_str_t *name)
+{
+    u_char  *p;
+
+    *name = r->headers_out.content_type;
+
+    p = ngx_strlchr(name->data, name->data + name->len, ';');
+
+    if (p) {
+        name->len = p - name->data;
+    }
+
+    while (name->len && (name->data[name->len - 1] == ' '
+                         || name->data[name->len - 1] == '\t'))
+    {
+        name->len--;
+    }
+}
+
+
+/* events are for now: as if the web bridge had said "X-Accel-Buffering: no" */
+
+static void
+ngx_http_cms_proxy_pass_events(ngx_http_request_t *r)
+{
+    ngx_str_t  name;
+
+    if (r->headers_out.content_type.len < sizeof("text/event-stream") - 1
+        || ngx_tolower(r->headers_out.content_type.data[5]) != 'e'
+        || r->upstream->cacheable
+        || r->upstream->store)
+    {
+        return;
+    }
+
+    ngx_http_cms_proxy_type(r, &name);
+
+    if (name.len == sizeof("text/event-stream") - 1
+        && ngx_strncasecmp(name.data, (u_char *) "text/event-stream", name.len)
+           == 0)
+    {
+        r->upstream->buffering = 0;
+    }
 }
 
 
@@ -184,6 +223,8 @@ ngx_http_cms_proxy_body_header(ngx_http_request_t *r,
     ngx_http_cms_proxy_srv_conf_t  *wb;
 
     wb = ctx->route->webbridge;
+
+    ngx_http_cms_proxy_pass_events(r);
 
     if (!ngx_http_cms_proxy_rewrites_body(r, ctx)) {
 

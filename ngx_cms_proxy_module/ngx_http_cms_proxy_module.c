@@ -197,6 +197,9 @@ static ngx_command_t
      * for whole answers that are not compressed; one that is gzip'd all the
      * same is opened first, one in another coding stays as it is, with a
      * warning in the log.  Bodies with the status 204, 206 and 304 stay, too.
+     * Of what a page has hashes (integrity=, Content-Security-Policy) browsers
+     * refuse scripts and styles that were changed: the log warns of such pages
+     * once an hour, and ten of them at most, in each worker.
      */
 
     { ngx_string("rewrite_body"),

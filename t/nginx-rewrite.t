@@ -369,19 +369,20 @@ for my $host ($out, $long) {
         is($r->body, page($host) x 3000, "HTTP/2, $path: $host");
     }
 }
-for my $path ('/', '/unbuffered/') {
+for my $path ('/', '/unbuffered/', '/off/') {
     for my $host ($out, $long) {
         my $events = Edge::HttpClient->new(to => '127.0.0.1:80');
         my ($name, $script) = script(
             { write => "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-                . "X-Accel-Buffering: no\r\n\r\ndata: https://$in/a\n\n" },
+                . "\r\ndata: https://$in/a\n\n" },
             { wait => 0.2 }, { write => "data: https://cmsweb.cms.oct" },
             { wait => 0.2 }, { write => "avio.test/b\n\n" },
             { wait => 60 });
         $events->send("GET $path HTTP/1.1\r\nHost: $host\r\n"
             . "$name: $script\r\n\r\n");
         my ($all, $text, $want) = ('', '', join '', map {
-            "data: https://$host/$_\n\n" } qw(a b));
+            'data: https://' . ($path eq '/off/' ? $in : $host) . "/$_\n\n"
+        } qw(a b));
         while (length $text < length $want) {
             $all .= $events->raw(1) // last;
             $text = $all =~ s/^.*?(?:\r\n\r\n|\z)//sr
