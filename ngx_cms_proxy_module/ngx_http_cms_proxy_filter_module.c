@@ -282,6 +282,11 @@ ngx_http_cms_proxy_switching(ngx_http_request_t *r,
 
     *conf = *r->upstream->conf;
     conf->read_timeout = ctx->route->webbridge->websocket_timeout;
+
+    /* what guests send is short: the buffer for it fits into r->pool */
+
+    conf->buffer_size = ngx_min(conf->buffer_size, 2048);
+
     r->upstream->conf = conf;
 
     return ngx_http_cms_proxy_rewrite_frames(r, ctx);
