@@ -78,6 +78,15 @@ unlike($site->{cms}->process->log_text, qr/^refused/m,
     '... and in every message a guest sent');
 unlike(slurp('/var/log/nginx/error.log'), qr/\[(?:error|crit|alert|emerg)\]/,
     'the error log has nothing to say');
+
+# ---- checksums of what is rewritten ----
+
+$site->{cms}->change(integrity => \1);
+$bob->open("$url/en-US/home");
+ok(wait_until(sub { @{$bob->find("'integrity' attribute")->{found}} }, 10),
+    'a script with a checksum, in which a name is replaced, is refused');
+ok($bob->run('document.styleSheets[0].cssRules.length'),
+    '... and a style sheet without such a name is not');
 done_testing();
 
 sub join_call {

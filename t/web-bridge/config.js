@@ -26,6 +26,8 @@ const defaults = {
   // what URL comes next is always learnt from what came before. false:
   // relative URLs.
   absoluteUrls: false,
+  // true: pages hold checksums of their scripts and style sheets.
+  integrity: false,
 
   // false: the link to the Call Bridge is down. The page loads, but offers
   // no *Join call*.

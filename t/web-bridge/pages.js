@@ -91,7 +91,18 @@ class Pages {
 
   html(res, file) {
     res.writeHead(200, { 'Content-Type': types['.html'] });
-    res.end(this.named(file, this.read(file)));
+    const text = this.named(file, this.read(file)).toString();
+    res.end(this.config.integrity ? this.withChecksums(text) : text);
+  }
+
+  // integrity= for each script and style sheet (Subresource Integrity).
+  withChecksums(text) {
+    return text.replace(/(?:src|href)="[^"]*?([\w-]+\.(?:js|css))[^"]*"/g,
+      (attribute, file) => {
+        const sum = crypto.createHash('sha384')
+          .update(this.named(file, this.read(file))).digest('base64');
+        return `${attribute} integrity="sha384-${sum}"`;
+      });
   }
 
   asset(res, pathname) {
