@@ -51,8 +51,6 @@ typedef struct {
 } ngx_http_cms_proxy_piece_t;
 
 
-static ngx_uint_t ngx_http_cms_proxy_is_type(ngx_http_request_t *r,
-    ngx_hash_t *types);
 static void ngx_http_cms_proxy_type(ngx_http_request_t *r, ngx_str_t *name);
 static void ngx_http_cms_proxy_pass_events(ngx_http_request_t *r);
 static void ngx_http_cms_proxy_stays(ngx_http_request_t *r);
@@ -104,6 +102,7 @@ ngx_uint_t
 ngx_http_cms_proxy_rewrites_body(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx)
 {
+    ngx_str_t                       type;
     ngx_uint_t                      status;
     ngx_http_cms_proxy_srv_conf_t  *wb;
 
@@ -133,33 +132,9 @@ ngx_http_cms_proxy_rewrites_body(ngx_http_request_t *r,
         return 0;
     }
 
-    return ngx_http_cms_proxy_is_type(r, &wb->rewrite_types);
-}
+    ngx_http_cms_proxy_type(r, &type);
 
-
-static ngx_uint_t
-ngx_http_cms_proxy_is_type(ngx_http_request_t *r, ngx_hash_t *types)
-{
-    u_char      type[128];
-    ngx_str_t   name;
-
-    ngx_http_cms_proxy_type(r, &name);
-
-    if (name.len == 0) {
-        return 0;
-    }
-
-    if (types->size == 0) {
-        return 1;
-    }
-
-    if (name.len > sizeof(type)) {
-        return 0;
-    }
-
-    return ngx_hash_find(types, ngx_hash_strlow(type, name.data, name.len),
-                         type, name.len)
-           != NULL;
+    return ngx_http_cms_proxy_is_rewrite_type(wb, &type);
 }
 
 
@@ -172,7 +147,7 @@ ngx_http_cms_proxy_type(ngx_http_request_t *r, ngx_str_t *name)
 
     *name = r->headers_out.content_type;
 
-    p = ngx_strlchr(name->data, name->data + name->len, ';');
+    p = name->len ? memchr(name->data, ';', name->len) : NULL;
 
     if (p) {
         name->len = p - name->data;

@@ -89,6 +89,7 @@ struct ngx_http_cms_proxy_srv_conf_s {
     ngx_flag_t                       rewrite_websocket;
     ngx_array_t                     *rewrite_types_keys;
     ngx_hash_t                       rewrite_types;  /* size 0: all types */
+    uint64_t                         rewrite_hints;  /* of those, see there */
     cms_rewrite_set_t               *rewrite_set;    /* to the guest */
     cms_rewrite_set_t               *rewrite_back;   /* from the guest */
     ngx_http_cms_proxy_pages_t      *pages;          /* ..._hashes.c */
@@ -296,6 +297,11 @@ char *ngx_http_cms_proxy_init_rewrite(ngx_conf_t *cf,
 
 cms_rewrite_to_t *ngx_http_cms_proxy_rewrite_to(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx);
+
+/* whether a type without parameters is one of wb->rewrite_types */
+
+ngx_uint_t ngx_http_cms_proxy_is_rewrite_type(
+    ngx_http_cms_proxy_srv_conf_t *wb, ngx_str_t *type);
 
 /* ngx_http_cms_proxy_filter_module.c */
 

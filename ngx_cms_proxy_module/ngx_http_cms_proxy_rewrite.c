@@ -9,6 +9,7 @@
 #include "ngx_http_cms_proxy_module.h"
 
 
+static uint64_t ngx_http_cms_proxy_hint(ngx_str_t *type);
 static char *ngx_http_cms_proxy_compile_set(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb);
 static char *ngx_http_cms_proxy_compile_back(ngx_conf_t *cf,
@@ -60,8 +61,10 @@ char *
 ngx_http_cms_proxy_init_rewrite(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb)
 {
-    ngx_hash_t    hash;
-    ngx_array_t  *keys;
+    ngx_hash_t       hash;
+    ngx_uint_t       i;
+    ngx_array_t     *keys, *types;
+    ngx_hash_key_t  *key;
 
     ngx_conf_init_value(wb->rewrite_body, 1);
     ngx_conf_init_value(wb->rewrite_websocket, 0);
@@ -76,6 +79,16 @@ ngx_http_cms_proxy_init_rewrite(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
+    types = wb->rewrite_types_keys ? wb->rewrite_types_keys : keys;
+
+    if (types != (void *) -1) {
+        key = types->elts;
+
+        for (i = 0; i < types->nelts; i++) {
+            wb->rewrite_hints |= ngx_http_cms_proxy_hint(&key[i].key);
+        }
+    }
+
     wb->pages = ngx_http_cms_proxy_create_pages(cf->pool);
     if (wb->pages == NULL) {
         return NGX_CONF_ERROR;
@@ -88,6 +101,42 @@ ngx_http_cms_proxy_init_rewrite(ngx_conf_t *cf,
     }
 
     return ngx_http_cms_proxy_compile_back(cf, wb);
+}
+
+
+/* most images and fonts are told from text by length and first letter */
+
+static uint64_t
+ngx_http_cms_proxy_hint(ngx_str_t *type)
+{
+    return (uint64_t) 1 << ((type->len + 7 * (type->data[0] | 0x20)) % 64);
+}
+
+
+ngx_uint_t
+ngx_http_cms_proxy_is_rewrite_type(ngx_http_cms_proxy_srv_conf_t *wb,
+    ngx_str_t *type)
+{
+    u_char  low[128];
+
+    if (type->len == 0) {
+        return 0;
+    }
+
+    if (wb->rewrite_types.size == 0) {
+        return 1;
+    }
+
+    if (!(wb->rewrite_hints & ngx_http_cms_proxy_hint(type))
+        || type->len > sizeof(low))
+    {
+        return 0;
+    }
+
+    return ngx_hash_find(&wb->rewrite_types,
+                         ngx_hash_strlow(low, type->data, type->len), low,
+                         type->len)
+           != NULL;
 }
 
 
