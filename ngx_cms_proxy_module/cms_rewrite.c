@@ -351,14 +351,14 @@ begins_name(const cms_rewrite_t *rw, const view_t *v, const unsigned char *p)
 }
 
 /*
- * Where at or behind p a name begins that goes on behind the end, or NULL.
+ * Where a name begins that goes on behind the end, or NULL.
  * From there on there are name characters only, and before it none, or the
  * last of an escape.
  */
 static const unsigned char *
-find_open(const cms_rewrite_t *rw, const view_t *v, const unsigned char *p)
+find_open(const cms_rewrite_t *rw, const view_t *v)
 {
-    const unsigned char *run = v->end;
+    const unsigned char *p = v->begin, *run = v->end;
     size_t i;
 
     if ((size_t)(v->end - p) > rw->set->longest + CMS_REWRITE_BEHIND) {
@@ -375,15 +375,19 @@ find_open(const cms_rewrite_t *rw, const view_t *v, const unsigned char *p)
     return NULL;
 }
 
-/* The first place at or behind p where a name is (YES) or may be (UNKNOWN). */
+/*
+ * The first place at or behind the view's begin where a name is (YES) or may
+ * be (UNKNOWN); at: where the search goes on.
+ */
 static answer_t
-find(cms_rewrite_t *rw, const view_t *v, const unsigned char *p,
+find(cms_rewrite_t *rw, const view_t *v, const unsigned char *at,
      const unsigned char **start, const unsigned char **end)
 {
-    const unsigned char *at = p, *s;
+    const unsigned char *s;
     unsigned which;
 
-    while ((s = cms_search_next(&rw->set->search, p, &at, v->end, &which))) {
+    while ((s = cms_search_next(&rw->set->search, v->begin, &at, v->end,
+                                &which))) {
         answer_t a = match_at(rw, v, s, which, end);
 
         if (a != NO) {
@@ -396,13 +400,13 @@ find(cms_rewrite_t *rw, const view_t *v, const unsigned char *p,
 
 /* find(), but with names that are not yet complete. */
 static answer_t
-find_any(cms_rewrite_t *rw, const view_t *v, const unsigned char *p,
+find_any(cms_rewrite_t *rw, const view_t *v, const unsigned char *at,
          const unsigned char **start, const unsigned char **end)
 {
     const unsigned char *open;
-    answer_t a = find(rw, v, p, start, end);
+    answer_t a = find(rw, v, at, start, end);
 
-    if (a == YES || v->last || !(open = find_open(rw, v, p))) {
+    if (a == YES || v->last || !(open = find_open(rw, v))) {
         return a;
     }
     if (a == NO || open < *start) {
@@ -462,15 +466,15 @@ settle(cms_rewrite_t *rw)
     rw->at = CMS_REWRITE_BEHIND;
 }
 
-/* Where nothing is held back. */
+/* Where nothing is held back; at: where the search goes on. */
 static cms_rewrite_piece_t
 next_of_input(cms_rewrite_t *rw, const unsigned char **in,
-              const unsigned char *end, int last, const unsigned char **p,
-              size_t *len)
+              const unsigned char *at, const unsigned char *end, int last,
+              const unsigned char **p, size_t *len)
 {
     const unsigned char *from = *in, *start = end, *to = end;
     view_t v = {from, end, rw->carry + CMS_REWRITE_BEHIND, rw->behind, last};
-    answer_t a = find_any(rw, &v, from, &start, &to);
+    answer_t a = find_any(rw, &v, at, &start, &to);
 
     if (a == UNKNOWN) {
         remember(rw, start, start - from);
@@ -523,11 +527,57 @@ next_of_carry(cms_rewrite_t *rw, const unsigned char **in,
     return start > from ? keep(from, start - from, p, len) : put(rw, p, len);
 }
 
+/*
+ * The most frequent case, with little around it: an authority whose bytes
+ * before and behind it tell at once that it is one. 0 if this is another, and
+ * then *at is where the search goes on.
+ */
+static inline int
+next_plain(cms_rewrite_t *rw, const unsigned char **in,
+           const unsigned char **at, const unsigned char *end,
+           const unsigned char **p, size_t *len)
+{
+    const cms_rewrite_set_t *set = rw->set;
+    const unsigned char *from = *in, *s, *e;
+    const cms_rewrite_mapping_t *m;
+    const cms_rewrite_to_t *to;
+    unsigned which;
+
+    *at = from;
+    s = cms_search_next(&set->search, from, at, end, &which);
+    if (s == NULL) {
+        *at = end;
+        return 0;
+    }
+    --*at; /* once more */
+    if (s - from < CMS_REWRITE_BEHIND) {
+        return 0;
+    }
+    m = &set->mappings[__builtin_ctz(which)];
+    e = s + m->from_len;
+    if (e == end || m->kind != CMS_REWRITE_AUTHORITY ||
+        byte_class[s[-1]] & NAME_CHAR ||
+        byte_class[*e] & (NAME_CHAR | GOES_ON)) {
+        return 0;
+    }
+    to = m->to.plain ? &m->to : rw->to;
+    rw->put = to->plain;
+    rw->put_len = to->plain_len;
+    memcpy(rw->carry, e - CMS_REWRITE_BEHIND, CMS_REWRITE_BEHIND);
+    rw->behind = CMS_REWRITE_BEHIND;
+    *in = e;
+    *p = from;
+    *len = s - from;
+    return 1;
+}
+
 cms_rewrite_piece_t
 cms_rewrite_look(cms_rewrite_t *rw, const unsigned char **in,
                  const unsigned char *end, int last, const unsigned char **p,
                  size_t *len)
 {
+    const unsigned char *at;
+
     if (rw->at > CMS_REWRITE_BEHIND) {
         settle(rw);
     }
@@ -537,7 +587,10 @@ cms_rewrite_look(cms_rewrite_t *rw, const unsigned char **in,
     if (*in == end) {
         return CMS_REWRITE_MORE;
     }
-    return next_of_input(rw, in, end, last, p, len);
+    if (next_plain(rw, in, &at, end, p, len)) {
+        return CMS_REWRITE_KEEP;
+    }
+    return next_of_input(rw, in, at, end, last, p, len);
 }
 
 size_t

@@ -230,13 +230,14 @@ scan_nothing(const cms_search_t *search, const unsigned char *p,
 }
 
 /*
- * What the vectorised ways do: over STRIDE bytes at a time where NONE of them
- * can be it; else look at those in the mask of CANDIDATES of each 64. A block
- * is aligned where it can be, and the last overlaps the one before. Few bytes
- * are looked at one by one.
+ * What the vectorised ways do: look at what is in the mask of CANDIDATES, 64
+ * bytes at a time; but after a few in vain, over STRIDE bytes at a time while
+ * NONE of them can be it. A block is aligned where it can be, and the last
+ * overlaps the one before. Few bytes are looked at one by one.
  */
 #define SCAN(STRIDE, NONE, CANDIDATES)                                        \
     const unsigned char *q, *q_end, *start;                                   \
+    int blocks = 4;                                                           \
                                                                               \
     if (!range(search, p, at, end, &q_end)) {                                 \
         return NULL;                                                          \
@@ -260,11 +261,14 @@ scan_nothing(const cms_search_t *search, const unsigned char *p,
             return NULL;                                                      \
         }                                                                     \
         q += 64 - ((uintptr_t)q & 63);                                        \
-        while (q_end - q >= STRIDE && NONE) {                                 \
-            q += STRIDE;                                                      \
-        }                                                                     \
-        if (q == q_end) {                                                     \
-            return NULL;                                                      \
+        if (--blocks < 0) {                                                   \
+            while (q_end - q >= STRIDE && NONE) {                             \
+                q += STRIDE;                                                  \
+            }                                                                 \
+            if (q == q_end) {                                                 \
+                return NULL;                                                  \
+            }                                                                 \
+            blocks = STRIDE / 64 - 1;                                         \
         }                                                                     \
         if (q_end - q < 64) {                                                 \
             q = q_end - 64;                                                   \
