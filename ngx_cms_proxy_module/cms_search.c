@@ -105,16 +105,16 @@ key_stands(const cms_search_key_t *key, const unsigned char *p,
 }
 
 static inline unsigned
-buckets_at(const cms_search_t *search, const unsigned char *q)
+names_at(const cms_search_t *search, const unsigned char *q)
 {
-    unsigned buckets = search->byte[0][q[0]];
+    unsigned names = search->byte[0][q[0]];
 
-    if (buckets) {
-        buckets &= search->byte[1][q[search->place[1]]];
+    if (names) {
+        names &= search->byte[1][q[search->place[1]]];
     }
-    return buckets ? buckets & search->byte[2][q[search->place[2]]] &
-                         search->byte[3][q[search->place[3]]]
-                   : 0;
+    return names ? names & search->byte[2][q[search->place[2]]] &
+                       search->byte[3][q[search->place[3]]]
+                 : 0;
 }
 
 /* Of more than one name: see stands_at(). */
@@ -123,27 +123,23 @@ several_stand_at(const cms_search_t *search, const unsigned char *q,
                  const unsigned char *p, const unsigned char *end,
                  unsigned *which)
 {
-    unsigned buckets = buckets_at(search, q);
+    unsigned names = names_at(search, q);
     const unsigned char *first = NULL;
 
-    for (; buckets; buckets &= buckets - 1) {
-        unsigned names = search->bucket[__builtin_ctz(buckets)];
+    for (; names; names &= names - 1) {
+        unsigned k = __builtin_ctz(names);
+        const cms_search_key_t *key = &search->keys[k];
+        const unsigned char *start = q - key->at;
 
-        for (; names; names &= names - 1) {
-            unsigned k = __builtin_ctz(names);
-            const cms_search_key_t *key = &search->keys[k];
-            const unsigned char *start = q - key->at;
-
-            if (key->at > q - p || (first && start > first) ||
-                !key_stands(key, start, end)) {
-                continue;
-            }
-            if (first == NULL || start < first) {
-                first = start;
-                *which = 0;
-            }
-            *which |= 1u << k;
+        if (key->at > q - p || (first && start > first) ||
+            !key_stands(key, start, end)) {
+            continue;
         }
+        if (first == NULL || start < first) {
+            first = start;
+            *which = 0;
+        }
+        *which |= 1u << k;
     }
     return first;
 }
@@ -392,8 +388,8 @@ table32(const unsigned char *p)
 }
 
 /*
- * The buckets that each byte may be of by the low nibbles at all places;
- * pshufb has none for a byte from 0x80 on.
+ * The names, by their shared bits, that may be at each byte by the low nibbles
+ * at all places; pshufb has none for a byte from 0x80 on.
  */
 AVX2 static inline __m256i
 any_32(const unsigned char *q, const signed char *place, const __m256i *low)
@@ -743,10 +739,50 @@ set_key(cms_search_key_t *key, const cms_search_name_t *name, size_t at)
     key->last_fold = eight(fold);
 }
 
-static void
-set_bytes(cms_search_t *search, const unsigned char *p, size_t bucket)
+/* How often a shared bit is met, with this name's bytes or without (NULL). */
+static double
+often_of_bit(const cms_search_t *search, unsigned bit, const unsigned char *p)
 {
-    unsigned char bit = 1u << bucket;
+    double often = 1;
+    size_t i, n;
+
+    for (i = 0; i < CMS_SEARCH_PLACES; i++) {
+        double sum = 0;
+
+        for (n = 0; n < 16; n++) {
+            if (search->low[i][n] & bit ||
+                (p && (folded(p[search->place[i]]) & 15) == n)) {
+                sum += nibble_frequency[n] / 1000.0;
+            }
+        }
+        often *= sum;
+    }
+    return often;
+}
+
+/* The bit that is met least more often with this name. */
+static unsigned
+shared_bit(const cms_search_t *search, const unsigned char *p)
+{
+    unsigned best = 1, b;
+    double least = 2;
+
+    for (b = 1; b < 256; b <<= 1) {
+        double more = often_of_bit(search, b, p) -
+                      often_of_bit(search, b, NULL);
+
+        if (more < least) {
+            least = more;
+            best = b;
+        }
+    }
+    return best;
+}
+
+static void
+set_bytes(cms_search_t *search, const unsigned char *p, size_t k)
+{
+    unsigned bit = 1u << k, shared = shared_bit(search, p);
     size_t i;
 
     for (i = 0; i < CMS_SEARCH_PLACES; i++) {
@@ -754,7 +790,7 @@ set_bytes(cms_search_t *search, const unsigned char *p, size_t bucket)
 
         search->byte[i][c] |= bit;
         search->byte[i][is_letter(c) ? c ^ 0x20 : c] |= bit;
-        search->low[i][c & 15] |= bit;
+        search->low[i][c & 15] |= shared;
     }
 }
 
@@ -789,8 +825,7 @@ set_tables(cms_search_t *search, const choice_t *c,
     search->letter[1] = pair[c->place[1]] | 0x20;
     for (k = 0; k < count; k++) {
         set_key(&search->keys[k], &names[k], c->at[k]);
-        set_bytes(search, names[k].p + c->at[k], k % CMS_SEARCH_BUCKETS);
-        search->bucket[k % CMS_SEARCH_BUCKETS] |= 1u << k;
+        set_bytes(search, names[k].p + c->at[k], k);
     }
 }
 

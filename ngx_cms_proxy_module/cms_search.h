@@ -11,7 +11,6 @@
 #include <stdint.h>
 
 #define CMS_SEARCH_NAMES_MAX 16
-#define CMS_SEARCH_BUCKETS   8
 #define CMS_SEARCH_PLACES    4
 
 typedef struct {
@@ -39,7 +38,7 @@ typedef const unsigned char *(*cms_search_scan_t)(const cms_search_t *search,
 /*
  * Of fixed size, and read-only once compiled; the names must outlive it. Of
  * each name the bytes at the same few places are looked at, which are counted
- * from some byte of it. Names are in buckets, which are bits of the tables.
+ * from some byte of it.
  */
 struct cms_search_s {
     cms_search_scan_t scan;
@@ -49,9 +48,10 @@ struct cms_search_s {
     unsigned char at_min;   /* of the keys' at */
     unsigned char tail_min; /* of the keys' len - at */
     signed char place[CMS_SEARCH_PLACES]; /* the first is 0 */
-    uint16_t bucket[CMS_SEARCH_BUCKETS];  /* its names, a bit each */
-    unsigned char byte[CMS_SEARCH_PLACES][256]; /* buckets, by a byte */
-    unsigned char low[CMS_SEARCH_PLACES][16];   /* by its low nibble */
+    /* the names, a bit each, that have such a byte there */
+    uint16_t byte[CMS_SEARCH_PLACES][256];
+    /* the same by the byte's low nibble; names share the eight bits */
+    unsigned char low[CMS_SEARCH_PLACES][16];
     cms_search_key_t keys[CMS_SEARCH_NAMES_MAX];
 };
 
