@@ -349,6 +349,34 @@ for my $path ('/', '/unbuffered/', '/unopened/') {
         'what only claims to be gzip is no whole answer');
 }
 
+# ---- however it ends ----
+
+for my $case (["https://$in", "https://$out"], ["see $in", "see $out"],
+    ["see $in.", "see $out."], ['see cmsweb.cms.oct'], ['c'], [''],
+    ["$in$in"], ["x\@cms.octavio.test", "x\@octavio.test"]) {
+    my ($said, $told) = @$case;
+    $told //= $said;
+    my $head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n";
+    my $half = int length($said) / 2;
+    my @half = (substr($said, 0, $half), substr $said, $half);
+    for my $way (
+        ['with a length', html($said)],
+        ['in chunks', { write => "${head}Transfer-Encoding: chunked\r\n\r\n"
+            . join '', map { sprintf "%x\r\n%s\r\n", length, $_ }
+                grep({ length } @half), '' }],
+        ['to the end', { write => "${head}Connection: close\r\n\r\n$said" },
+            { close => 1 }],
+        ['in two parts', { write => $head . 'Content-Length: '
+            . length($said) . "\r\n\r\n$half[0]" }, { wait => 0.02 },
+            { write => $half[1] }],
+        ["gzip'd", html('Content-Encoding' => 'gzip', memGzip($said))],
+    ) {
+        my ($how, @steps) = @$way;
+        is(get($_, $out, script(@steps))->body, $told,
+            "$_: '$said' is all, $how") for '/', '/unbuffered/';
+    }
+}
+
 # ---- other clients, other ways ----
 
 for my $keep (0, 1) {
