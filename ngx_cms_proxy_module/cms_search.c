@@ -164,112 +164,90 @@ stands_at(const cms_search_t *search, const unsigned char *q,
     return q - key->at;
 }
 
-/* From where on and to where places may be counted, if at all. */
-static inline int
-range(const cms_search_t *search, const unsigned char *p,
-      const unsigned char **q, const unsigned char *end,
-      const unsigned char **q_end)
+const unsigned char *
+cms_search_next(const cms_search_t *search, const unsigned char *p,
+                const unsigned char **q, const unsigned char *end,
+                unsigned *which)
 {
+    const unsigned char *at = *q, *q_end, *start;
+    uint64_t mask;
+
     if (end - p < search->at_min + search->tail_min) {
-        return 0;
+        return NULL;
     }
-    if (*q - p < search->at_min) {
-        *q = p + search->at_min;
+    if (at - p < search->at_min) {
+        at = p + search->at_min;
     }
-    *q_end = end - search->tail_min + 1;
-    return *q < *q_end;
-}
+    q_end = end - search->tail_min + 1;
+    for (; at < q_end; at += 64) {
+        mask = search->look(search, p, &at, q_end);
+        if (mask == 0) {
+            return NULL;
+        }
+        do {
+            const unsigned char *place = at + __builtin_ctzll(mask);
 
-/* Place after place. */
-static const unsigned char *
-scan_rest(const cms_search_t *search, const unsigned char *p,
-          const unsigned char **q, const unsigned char *q_end,
-          const unsigned char *end, unsigned *which)
-{
-    const unsigned char *i;
-
-    for (i = *q; i < q_end; i++) {
-        if (search->byte[0][*i]) {
-            const unsigned char *start = stands_at(search, i, p, end, which);
-
+            start = stands_at(search, place, p, end, which);
             if (start) {
-                *q = i + 1;
+                *q = place + 1;
                 return start;
             }
-        }
+            mask &= mask - 1;
+        } while (mask);
     }
     return NULL;
 }
 
-static const unsigned char *
-scan_bytes(const cms_search_t *search, const unsigned char *p,
-           const unsigned char **q, const unsigned char *end, unsigned *which)
-{
-    const unsigned char *q_end;
+/* ---- byte by byte ---- */
 
-    return range(search, p, q, end, &q_end)
-               ? scan_rest(search, p, q, q_end, end, which)
-               : NULL;
+static inline int
+may_be_at(const cms_search_t *search, const unsigned char *q)
+{
+    unsigned names = search->byte[0][q[0]];
+
+    return names && names & search->byte[1][q[search->place[1]]];
 }
 
-static const unsigned char *
-scan_nothing(const cms_search_t *search, const unsigned char *p,
-             const unsigned char **q, const unsigned char *end,
-             unsigned *which)
+/* The mask of the next places, 64 at most. */
+static uint64_t
+mask_of_bytes(const cms_search_t *search, const unsigned char *q,
+              const unsigned char *q_end)
+{
+    size_t n = q_end - q < 64 ? q_end - q : 64, i;
+    uint64_t mask = 0;
+
+    for (i = 0; i < n; i++) {
+        mask |= (uint64_t)may_be_at(search, q + i) << i;
+    }
+    return mask;
+}
+
+static uint64_t
+look_at_bytes(const cms_search_t *search, const unsigned char *p,
+              const unsigned char **at, const unsigned char *q_end)
+{
+    const unsigned char *q;
+
+    (void)p;
+    for (q = *at; q < q_end; q++) {
+        if (may_be_at(search, q)) {
+            *at = q;
+            return mask_of_bytes(search, q, q_end);
+        }
+    }
+    return 0;
+}
+
+static uint64_t
+look_at_nothing(const cms_search_t *search, const unsigned char *p,
+                const unsigned char **at, const unsigned char *q_end)
 {
     (void)search;
     (void)p;
-    (void)q;
-    (void)end;
-    (void)which;
-    return NULL;
+    (void)at;
+    (void)q_end;
+    return 0;
 }
-
-/*
- * What the vectorised ways do: look at what is in the mask of CANDIDATES, 64
- * bytes at a time; but after a few in vain, over STRIDE bytes at a time while
- * NONE of them can be it. A block is aligned where it can be, and the last
- * overlaps the one before. Few bytes are looked at one by one.
- */
-#define SCAN(STRIDE, NONE, CANDIDATES)                                        \
-    const unsigned char *q, *q_end, *start;                                   \
-    int blocks = 4;                                                           \
-                                                                              \
-    if (!range(search, p, at, end, &q_end)) {                                 \
-        return NULL;                                                          \
-    }                                                                         \
-    q = *at;                                                                  \
-    if (q_end - q < 64) {                                                     \
-        return scan_rest(search, p, at, q_end, end, which);                   \
-    }                                                                         \
-    for (;;) {                                                                \
-        uint64_t mask = CANDIDATES;                                           \
-                                                                              \
-        for (; mask; mask &= mask - 1) {                                      \
-            *at = q + __builtin_ctzll(mask);                                  \
-            start = stands_at(search, *at, p, end, which);                    \
-            if (start) {                                                      \
-                ++*at;                                                        \
-                return start;                                                 \
-            }                                                                 \
-        }                                                                     \
-        if (q_end - q == 64) {                                                \
-            return NULL;                                                      \
-        }                                                                     \
-        q += 64 - ((uintptr_t)q & 63);                                        \
-        if (--blocks < 0) {                                                   \
-            while (q_end - q >= STRIDE && NONE) {                             \
-                q += STRIDE;                                                  \
-            }                                                                 \
-            if (q == q_end) {                                                 \
-                return NULL;                                                  \
-            }                                                                 \
-            blocks = STRIDE / 64 - 1;                                         \
-        }                                                                     \
-        if (q_end - q < 64) {                                                 \
-            q = q_end - 64;                                                   \
-        }                                                                     \
-    }
 
 /* ---- 16 bytes, in what gcc and clang make of them on any CPU ---- */
 
@@ -291,33 +269,30 @@ all16(unsigned char c)
     return (bytes16_t){c, c, c, c, c, c, c, c, c, c, c, c, c, c, c, c};
 }
 
-static const unsigned char *
-scan_alike_16(const cms_search_t *search, const unsigned char *p,
-              const unsigned char **at, const unsigned char *end,
-              unsigned *which)
+static uint64_t
+look_alike_16(const cms_search_t *search, const unsigned char *p,
+              const unsigned char **at, const unsigned char *q_end)
 {
     bytes16_t a = all16(search->letter[0]), b = all16(search->letter[1]);
     bytes16_t fold = all16(0x20);
-    const unsigned char *q, *q_end, *start;
     size_t d = search->place[1];
+    const unsigned char *q;
+    uint64_t mask;
 
-    if (!range(search, p, at, end, &q_end)) {
-        return NULL;
-    }
     for (q = *at; q_end - q >= 16; q += 16) {
         halves16_t hits = (halves16_t)(((load16(q) | fold) == a) &
                                        ((load16(q + d) | fold) == b));
 
         if (hits[0] | hits[1]) {
-            *at = q;
-            start = scan_rest(search, p, at, q + 16, end, which);
-            if (start) {
-                return start;
+            mask = mask_of_bytes(search, q, q_end);
+            if (mask) {
+                *at = q;
+                return mask;
             }
         }
     }
     *at = q;
-    return scan_rest(search, p, at, q_end, end, which);
+    return look_at_bytes(search, p, at, q_end);
 }
 
 /* ---- AVX2 ---- */
@@ -349,18 +324,6 @@ alike_32(const unsigned char *q, size_t d, __m256i a, __m256i b)
         _mm256_cmpeq_epi8(_mm256_or_si256(load32(q + d), fold), b));
 }
 
-AVX2 static inline int
-alike_128(const unsigned char *q, size_t d, __m256i a, __m256i b)
-{
-    __m256i x = _mm256_or_si256(alike_32(q, d, a, b),
-                                alike_32(q + 32, d, a, b));
-    __m256i y = _mm256_or_si256(alike_32(q + 64, d, a, b),
-                                alike_32(q + 96, d, a, b));
-
-    x = _mm256_or_si256(x, y);
-    return !_mm256_testz_si256(x, x);
-}
-
 AVX2 static inline uint64_t
 mask_64(__m256i x, __m256i y)
 {
@@ -368,17 +331,70 @@ mask_64(__m256i x, __m256i y)
            (uint64_t)(uint32_t)_mm256_movemask_epi8(y) << 32;
 }
 
-AVX2 static const unsigned char *
-scan_alike_avx2(const cms_search_t *search, const unsigned char *p,
-                const unsigned char **at, const unsigned char *end,
-                unsigned *which)
+/*
+ * Goes on to the first 64 places of which MASK is not 0: near by one 64 after
+ * the other, and then, over aligned bytes, 128 at a time while NONE of them
+ * can be it. The last may overlap those before.
+ */
+#define LOOK(MASK, NONE)                                                      \
+    const unsigned char *q = *at;                                             \
+    uint64_t mask;                                                            \
+    size_t n;                                                                 \
+                                                                              \
+    for (n = 0; q_end - q >= 64; n++, q += 64) {                              \
+        if (n == 4) {                                                         \
+            q -= (uintptr_t)q & 63;                                           \
+        }                                                                     \
+        if (n >= 4) {                                                         \
+            while (q_end - q >= 128 && NONE) {                                \
+                q += 128;                                                     \
+            }                                                                 \
+            if (q_end - q < 64) {                                             \
+                break;                                                        \
+            }                                                                 \
+        }                                                                     \
+        mask = MASK;                                                          \
+        if (mask) {                                                           \
+            *at = q;                                                          \
+            return mask;                                                      \
+        }                                                                     \
+    }                                                                         \
+    *at = q;                                                                  \
+    n = q_end - q;                                                            \
+    if (n == 0 || q_end - p < 64) {                                           \
+        return look_at_bytes(search, p, at, q_end);                           \
+    }                                                                         \
+    q = q_end - 64;                                                           \
+    mask = MASK;                                                              \
+    return mask >> (64 - n);
+
+AVX2 static inline uint64_t
+alike_64(const unsigned char *q, size_t d, __m256i a, __m256i b)
+{
+    return mask_64(alike_32(q, d, a, b), alike_32(q + 32, d, a, b));
+}
+
+AVX2 static inline int
+none_alike_128(const unsigned char *q, size_t d, __m256i a, __m256i b)
+{
+    __m256i x = _mm256_or_si256(alike_32(q, d, a, b),
+                                alike_32(q + 32, d, a, b));
+    __m256i y = _mm256_or_si256(alike_32(q + 64, d, a, b),
+                                alike_32(q + 96, d, a, b));
+
+    x = _mm256_or_si256(x, y);
+    return _mm256_testz_si256(x, x);
+}
+
+AVX2 static uint64_t
+look_alike_avx2(const cms_search_t *search, const unsigned char *p,
+                const unsigned char **at, const unsigned char *q_end)
 {
     __m256i a = _mm256_set1_epi8(search->letter[0]);
     __m256i b = _mm256_set1_epi8(search->letter[1]);
     size_t d = search->place[1];
 
-    SCAN(128, !alike_128(q, d, a, b),
-         mask_64(alike_32(q, d, a, b), alike_32(q + 32, d, a, b)))
+    LOOK(alike_64(q, d, a, b), none_alike_128(q, d, a, b))
 }
 
 AVX2 static inline __m256i
@@ -404,33 +420,38 @@ any_32(const unsigned char *q, const signed char *place, const __m256i *low)
     return _mm256_and_si256(x, y);
 }
 
-AVX2 static inline int
+AVX2 static inline uint64_t
 any_64(const unsigned char *q, const signed char *place, const __m256i *low)
+{
+    const __m256i none = _mm256_setzero_si256();
+    __m256i x = any_32(q, place, low);
+    __m256i y = any_32(q + 32, place, low);
+
+    return ~mask_64(_mm256_cmpeq_epi8(x, none), _mm256_cmpeq_epi8(y, none));
+}
+
+AVX2 static inline int
+none_any_128(const unsigned char *q, const signed char *place,
+             const __m256i *low)
 {
     __m256i x = _mm256_or_si256(any_32(q, place, low),
                                 any_32(q + 32, place, low));
+    __m256i y = _mm256_or_si256(any_32(q + 64, place, low),
+                                any_32(q + 96, place, low));
 
-    return !_mm256_testz_si256(x, x);
+    x = _mm256_or_si256(x, y);
+    return _mm256_testz_si256(x, x);
 }
 
-AVX2 static inline __m256i
-is_zero(__m256i x)
-{
-    return _mm256_cmpeq_epi8(x, _mm256_setzero_si256());
-}
-
-AVX2 static const unsigned char *
-scan_any_avx2(const cms_search_t *search, const unsigned char *p,
-              const unsigned char **at, const unsigned char *end,
-              unsigned *which)
+AVX2 static uint64_t
+look_any_avx2(const cms_search_t *search, const unsigned char *p,
+              const unsigned char **at, const unsigned char *q_end)
 {
     const __m256i low[4] = {table32(search->low[0]), table32(search->low[1]),
                             table32(search->low[2]), table32(search->low[3])};
     const signed char *place = search->place;
 
-    SCAN(64, !any_64(q, place, low),
-         ~mask_64(is_zero(any_32(q, place, low)),
-                  is_zero(any_32(q + 32, place, low))))
+    LOOK(any_64(q, place, low), none_any_128(q, place, low))
 }
 
 #endif
@@ -444,12 +465,12 @@ always_works(void)
 static const struct {
     const char *name;
     int (*works)(void);
-    cms_search_scan_t alike, any;
+    cms_search_look_t alike, any;
 } ways[] = {
-    {"bytes", always_works, scan_bytes, scan_bytes},
-    {"16 bytes", always_works, scan_alike_16, scan_bytes},
+    {"bytes", always_works, look_at_bytes, look_at_bytes},
+    {"16 bytes", always_works, look_alike_16, look_at_bytes},
 #if defined(__x86_64__)
-    {"AVX2", avx2_works, scan_alike_avx2, scan_any_avx2},
+    {"AVX2", avx2_works, look_alike_avx2, look_any_avx2},
 #endif
 };
 
@@ -473,7 +494,7 @@ cms_search_use(cms_search_t *search, size_t way)
     if (!ways[way].works()) {
         return 0;
     }
-    search->scan = search->count == 0 ? scan_nothing
+    search->look = search->count == 0 ? look_at_nothing
                    : search->alike    ? ways[way].alike
                                       : ways[way].any;
     return 1;

@@ -29,11 +29,15 @@ typedef struct {
 
 typedef struct cms_search_s cms_search_t;
 
-typedef const unsigned char *(*cms_search_scan_t)(const cms_search_t *search,
-                                                  const unsigned char *p,
-                                                  const unsigned char **q,
-                                                  const unsigned char *end,
-                                                  unsigned *which);
+/*
+ * From *q on: the first of the next 64 places, as far as they are before
+ * q_end, where a name may be, a bit for each; *q moves to the first of those
+ * 64. 0 if there is none up to q_end. The text begins at p.
+ */
+typedef uint64_t (*cms_search_look_t)(const cms_search_t *search,
+                                      const unsigned char *p,
+                                      const unsigned char **q,
+                                      const unsigned char *q_end);
 
 /*
  * Of fixed size, and read-only once compiled; the names must outlive it. Of
@@ -41,7 +45,7 @@ typedef const unsigned char *(*cms_search_scan_t)(const cms_search_t *search,
  * from some byte of it.
  */
 struct cms_search_s {
-    cms_search_scan_t scan;
+    cms_search_look_t look;
     unsigned char count;
     unsigned char alike;    /* all names have the same first two bytes: */
     unsigned char letter[2]; /* these */
@@ -67,13 +71,11 @@ void cms_search_compile(cms_search_t *search, const cms_search_name_t *names,
  * behind what may be the rest of an escape, may be left out or come before
  * that other; else they come in their order.
  */
-static inline const unsigned char *
-cms_search_next(const cms_search_t *search, const unsigned char *p,
-                const unsigned char **q, const unsigned char *end,
-                unsigned *which)
-{
-    return search->scan(search, p, q, end, which);
-}
+const unsigned char *cms_search_next(const cms_search_t *search,
+                                     const unsigned char *p,
+                                     const unsigned char **q,
+                                     const unsigned char *end,
+                                     unsigned *which);
 
 /*
  * The ways to search that this program has: 0 is the simplest and works
