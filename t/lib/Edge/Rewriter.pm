@@ -79,7 +79,8 @@ sub _authority_end {
     my ($c, $behind) = _at($text, $end);
     if ($c eq '.') {
         my ($next) = _at($text, $behind);
-        $end = $behind if $next =~ m{^[/:?#\\]$};
+        $end = $behind if $next =~ m{^[/:?#]$}
+            || substr($text, $behind, 2) eq '\\/';
     }
 
     ($c, $behind) = _at($text, $end);
