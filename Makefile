@@ -13,7 +13,7 @@ PLUGIN_HDRS = $(wildcard turn_auth_plugin/*.h)
 MODULE = $(BUILD)/ngx_http_cms_proxy_module.so
 PLUGIN = $(BUILD)/turn_auth_plugin.so
 
-.PHONY: all help deps deps-build test demo bench fuzz sanitize install clean
+.PHONY: all help deps deps-build test demo bench fuzz soak sanitize install clean
 
 all: deps-build	## build the nginx module and the coturn plugin
 	@$(MAKE) --no-print-directory -s $(MODULE) $(PLUGIN)
@@ -64,6 +64,9 @@ bench: deps all	## each figure beside its peer's (BENCH=turn: one); build/bench.
 
 fuzz: deps	## each fuzz target for FUZZ_SECONDS (600) seconds
 	@t/fuzz/run $(or $(FUZZ_SECONDS),600)
+
+soak: deps all	## memory of a worker over 100,000 pages (SOAK=10: ten times)
+	@prove -It/lib -v t/soak/*.t
 
 SANITIZED = $(filter-out t/plugin-others.t t/plugin-secrets.t,$(wildcard t/plugin-*.t))
 
