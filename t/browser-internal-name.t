@@ -81,12 +81,16 @@ unlike(slurp('/var/log/nginx/error.log'), qr/\[(?:error|crit|alert|emerg)\]/,
 
 # ---- checksums of what is rewritten ----
 
+# A page is looked at for checksums once an hour: here one that is new.
 $site->{cms}->change(integrity => \1);
-$bob->open("$url/en-US/home");
+$bob->open("$url/index.html");
 ok(wait_until(sub { @{$bob->find("'integrity' attribute")->{found}} }, 10),
     'a script with a checksum, in which a name is replaced, is refused');
 ok($bob->run('document.styleSheets[0].cssRules.length'),
     '... and a style sheet without such a name is not');
+like(slurp('/var/log/nginx/error.log'),
+    qr{\[warn\].*the page "/index.html" has hashes of scripts or styles},
+    '... and the error log names the page');
 done_testing();
 
 sub join_call {
