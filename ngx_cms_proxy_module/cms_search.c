@@ -518,12 +518,15 @@ has_escape_rest(const cms_search_name_t *name, size_t n)
         return 0;
     }
     switch (n) {
-    case 1: /* \n */
-        return p[0] && strchr("nrtbfv", p[0]);
+    case 1: /* \n, and all below */
+        return is_hex(p[0]) || (p[0] && strchr("nrtbfv", p[0]));
     case 2: /* %2F */
         return is_hex(p[0]) && is_hex(p[1]);
     case 3: /* \x2F */
-        return (p[0] | 0x20) == 'x' && is_hex(p[1]) && is_hex(p[2]);
+        return ((p[0] | 0x20) == 'x' || p[0] == '0') && is_hex(p[1]) &&
+               is_hex(p[2]);
+    case 4:
+        return p[0] == '0' && p[1] == '0' && is_hex(p[2]) && is_hex(p[3]);
     case 5: /* \u002F */
         return (p[0] | 0x20) == 'u' && p[1] == '0' && p[2] == '0' &&
                is_hex(p[3]) && is_hex(p[4]);

@@ -18,7 +18,7 @@
 
 #define NAME(s) (const unsigned char *)(s), sizeof(s) - 1
 #define ALSO_PORT 7443
-#define TEXT_MAX 40000
+#define TEXT_MAX 6000
 
 /* Bytes of the input from 0xc0 on stand for these (64 at most). */
 static const char *const tokens[] = {
@@ -35,7 +35,7 @@ static const char *const tokens[] = {
     "a-very-long-name.a-very-long-name.a-very-long-name.a-very-long-name."
     "a-very-long-name.a-very-long-name.a-very-long-name",
     "a-very-long-name.a-very-long-name.a-very-long-name.a-very-long-name.",
-    "00h.in.l", "b.c", "x.b.c.zq",
+    "00h.in.l", "b.c", "%2aa.a", "x.b.c.zq",
 };
 
 static const cms_rewrite_mapping_t *mappings;
@@ -225,7 +225,8 @@ pick_mappings(cms_rewrite_mapping_t *m)
         {NAME("x.h.in.l")}, {NAME("2fh.in.l")}, {NAME("nh.in.l")},
         {NAME("x2fh.in.l")}, {NAME("a")}, {NAME("443")}, {NAME("u")},
         {NAME("u002fh.in.l")}, {NAME("b.c")}, {NAME("x.b.c.zq")},
-        {NAME("b.c.zq")}, {NAME("CMS3.Octavio.Test")},
+        {NAME("b.c.zq")}, {NAME("aa.a")}, {NAME("a.a")},
+        {NAME("CMS3.Octavio.Test")},
         {NAME("a-very-long-name.a-very-long-name.a-very-long-name.a-very-"
               "long-name.a-very-long-name.a-very-long-name.a-very-long-name."
               "a-very-long-name.a-very-long-name.a-very-long-name.a-very-long"

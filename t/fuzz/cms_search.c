@@ -2,8 +2,8 @@
 
 /*
  * Names taken from the input and looked for in it: each way to search finds
- * each place where no name character stands before a name (all places, if it
- * is the only one), and no place where none stands.
+ * each place where an escape or no name character stands before a name (all
+ * places, if it is the only one), and no place where none stands.
  */
 
 #include "cms_search.h"
@@ -30,6 +30,22 @@ static int
 is_name_char(uint8_t c)
 {
     return isalnum(c) || c == '.' || c == '-' || c == '_' || c >= 0x80;
+}
+
+/* Whether the byte before p is the last of an escape. */
+static int
+behind_escape(const uint8_t *p)
+{
+    size_t n = p - text;
+
+    if (n < 3 || !isxdigit(p[-1]) || !isxdigit(p[-2])) {
+        return n >= 2 && p[-2] == '\\' && p[-1] &&
+               strchr("nrtbfv", p[-1]) != NULL;
+    }
+    return p[-3] == '%' ||
+           (n >= 4 && p[-4] == '\\' && (p[-3] | 0x20) == 'x') ||
+           (n >= 6 && p[-6] == '\\' && (p[-5] | 0x20) == 'u' &&
+            p[-4] == '0' && p[-3] == '0');
 }
 
 /* Up to 16 names: the words that follow each other from some place on. */
@@ -71,7 +87,8 @@ check(const cms_search_t *search)
         found[start - text] = which;
     }
     for (p = text; p < text_end; p++) {
-        int must = count == 1 || p == text || !is_name_char(p[-1]);
+        int must = count == 1 || p == text || !is_name_char(p[-1]) ||
+                   behind_escape(p);
 
         which = 0;
         for (k = 0; k < count; k++) {
