@@ -402,9 +402,9 @@ ngx_http_cms_proxy_log_frames(ngx_connection_t *c,
 
     if (news & CMS_FRAMES_SPLIT) {
         ngx_log_error(NGX_LOG_INFO, c->log, 0,
-                      "rewrite_websocket: a WebSocket message of the %s is "
-                      "larger than %d bytes in one frame, it goes on in "
-                      "fragments", whose, CMS_FRAMES_LIMIT);
+                      "rewrite_websocket: a WebSocket message of the %s is, "
+                      "or became, larger than %d bytes in one frame: it goes "
+                      "on in fragments", whose, CMS_FRAMES_LIMIT);
     }
 
     if (news & CMS_FRAMES_RESERVED) {

@@ -225,8 +225,10 @@ static ngx_command_t
     /*
      * rewrite_websocket on|off: the same in the text messages of a WebSocket,
      * and in those that guests send the other way round: a guest_uri becomes
-     * the first internal_uri.  Extensions (RFC 6455, 9) are then not offered
-     * to the web bridge.  At most 16 names in guest_uri and domain together.
+     * the first internal_uri.  A text of more than 32 KB in one frame goes on
+     * in fragments (RFC 6455, 5.4).  Extensions (9) are then not offered to the
+     * web bridge; one that compresses all the same is not rewritten, and the
+     * log says so.  At most 16 names in guest_uri and domain together.
      * Default off.
      */
 

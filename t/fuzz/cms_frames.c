@@ -1,5 +1,6 @@
-/* sources: ngx_cms_proxy_module/cms_frames.c ngx_cms_proxy_module/cms_rewrite.c */
-/* sources: ngx_cms_proxy_module/cms_search.c ngx_cms_proxy_module/cms_authority.c */
+/* sources: ngx_cms_proxy_module/cms_frames.c */
+/* sources: ngx_cms_proxy_module/cms_rewrite.c ngx_cms_proxy_module/cms_search.c */
+/* sources: ngx_cms_proxy_module/cms_authority.c */
 
 /*
  * A WebSocket's bytes in pieces of random sizes, which are overwritten once
@@ -79,14 +80,17 @@ say_text(text_t *said, const cms_rewrite_set_t *set, char what, text_t *t)
     t->len = 0;
 }
 
-/* set NULL: as it is. Returns the number of frames of text. */
+/*
+ * set NULL: as it is. Returns how many frames of text there are; with set, how
+ * many there may be: one more where a message is cut off.
+ */
 static size_t
 listen_to(const text_t *s, const cms_rewrite_set_t *set, text_t *said)
 {
     const unsigned char *p = s->bytes, *end = s->len ? p + s->len : p, *start;
     text_t t = {0};
     int in_text = 0;
-    size_t frames = 0, i, ext;
+    size_t frames = 0, cuts = 0, i, ext;
 
     while (p < end) {
         unsigned char key[4] = {0};
@@ -113,6 +117,7 @@ listen_to(const text_t *s, const cms_rewrite_set_t *set, text_t *said)
         if (in_text && (opcode == 1 || opcode == 2 ||
                         (opcode == 0 && (p[0] & 0x70)) || length >> 63)) {
             say_text(said, set, 'C', &t);
+            cuts++;
         }
         if (length >> 63) {
             say(said, 'R', p, end - p);
@@ -145,7 +150,7 @@ listen_to(const text_t *s, const cms_rewrite_set_t *set, text_t *said)
     say_text(said, set, 'C', &t);
 out:
     free(t.bytes);
-    return frames;
+    return set ? frames + cuts : frames;
 }
 
 /* ---- a stream ---- */
@@ -174,7 +179,7 @@ add_frame(text_t *s, const uint8_t **data, const uint8_t *end)
         0x81, 0x01, 0x00, 0x80, 0x82, 0x02, 0x89, 0x8a, 0x88, 0x83, 0x09,
         0xc1, 0x41, 0x40, 0xc0, 0x8b, 0x01, 0x00, 0x80, 0x00,
     };
-    static const size_t times[] = {1, 1, 1, 1, 1, 20, 5000, 0};
+    static const size_t times[] = {1, 1, 1, 1, 1, 20, 300, 0};
     text_t t = {0}, many = {0};
     unsigned char head[14];
     unsigned what;
@@ -187,7 +192,9 @@ add_frame(text_t *s, const uint8_t **data, const uint8_t *end)
     what = (*data)[1];
     *data += 2;
     add_payload(&t, data, end, what >> 4);
-    for (i = 0; i < times[what & 7] && many.len < 100000; i++) {
+    n = times[what & 7];
+    n = what >> 4 == 15 ? 100 * n : n; /* seldom, since it takes its time */
+    for (i = 0; i < n && many.len < 100000; i++) {
         add(&many, t.bytes, t.len);
     }
     n = many.len;

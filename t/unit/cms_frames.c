@@ -1,5 +1,6 @@
-/* sources: ngx_cms_proxy_module/cms_frames.c ngx_cms_proxy_module/cms_rewrite.c */
-/* sources: ngx_cms_proxy_module/cms_search.c ngx_cms_proxy_module/cms_authority.c */
+/* sources: ngx_cms_proxy_module/cms_frames.c */
+/* sources: ngx_cms_proxy_module/cms_rewrite.c ngx_cms_proxy_module/cms_search.c */
+/* sources: ngx_cms_proxy_module/cms_authority.c */
 
 /* What becomes of the frames of a WebSocket, byte for byte. */
 
