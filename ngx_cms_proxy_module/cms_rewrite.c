@@ -550,12 +550,9 @@ next_plain(cms_rewrite_t *rw, const unsigned char **in,
         return 0;
     }
     --*at; /* once more */
-    if (s - from < CMS_REWRITE_BEHIND) {
-        return 0;
-    }
     m = &set->mappings[__builtin_ctz(which)];
     e = s + m->from_len;
-    if (e == end || m->kind != CMS_REWRITE_AUTHORITY ||
+    if (s == from || e - from < CMS_REWRITE_BEHIND || e == end || m->kind != CMS_REWRITE_AUTHORITY ||
         byte_class[s[-1]] & NAME_CHAR ||
         byte_class[*e] & (NAME_CHAR | GOES_ON)) {
         return 0;
