@@ -403,7 +403,7 @@ static ngx_chain_t **
 ngx_http_cms_proxy_rewrite_buf(ngx_http_request_t *r,
     ngx_http_cms_proxy_body_t *body, ngx_buf_t *b, ngx_chain_t **ll)
 {
-    u_char                      *in;
+    u_char                      *in, *end;
     size_t                       len;
     ngx_int_t                    rc;
     ngx_uint_t                   last;
@@ -434,11 +434,14 @@ ngx_http_cms_proxy_rewrite_buf(ngx_http_request_t *r,
     w.writable = b->temporary;
     w.written = 0;
 
-    in = b->pos;
+    /* one that only ends the body may have no memory at all */
+
+    in = ngx_buf_in_memory(b) ? b->pos : (u_char *) "";
+    end = ngx_buf_in_memory(b) ? b->last : in;
 
     for ( ;; ) {
-        piece = cms_rewrite_next(&body->rewrite, (const u_char **) &in,
-                                 b->last, last, &p, &len);
+        piece = cms_rewrite_next(&body->rewrite, (const u_char **) &in, end,
+                                 last, &p, &len);
 
         if (piece == CMS_REWRITE_MORE) {
             break;
