@@ -6,7 +6,8 @@ use IPC::Open2;
 use Test::More;
 
 # The core of the rewriting against the reference, whatever stands in a text
-# and wherever it is cut. CASES=N SEED=M repeats a run, or goes on longer.
+# wherever it is cut, and in whichever way it is searched. CASES=N SEED=M
+# repeats a run, or goes on longer.
 
 my $cases = $ENV{CASES} // 10_000;
 my $seed = $ENV{SEED} // int rand 1e9;
@@ -35,7 +36,7 @@ sub by_core {
             : defined $m->{to} ? 0 : 2, $m->{from}, $m->{from_port},
             $m->{to} // '', $m->{to_port};
     }
-    $job .= pack 'V/a V V V', @$case{qw(to to_port also_port)},
+    $job .= pack 'V/a V V V V', @$case{qw(to to_port also_port way)},
         scalar @{$case->{pieces}};
     $job .= pack 'V/a', $_ for @{$case->{pieces}};
     local $SIG{PIPE} = 'IGNORE';

@@ -7,7 +7,8 @@
  * Numbers are 32 bits, little endian; a string is its length and its bytes.
  * A job: count of mappings, each {kind, from, from_port, to, to_port} with
  * kind 0 authority, 1 domain, 2 authority whose `to` is the job's; to,
- * to_port, also_port; count of pieces, each a string. The answer: a string.
+ * to_port, also_port; the way to search (one that is not there is the usual
+ * one); count of pieces, each a string. The answer: a string.
  */
 
 #include "cms_rewrite.h"
@@ -164,7 +165,7 @@ run_job(job_t *job, size_t count, string_t *out)
 {
     cms_rewrite_t rw;
     string_t piece;
-    uint32_t pieces;
+    uint32_t pieces, way;
     size_t i;
 
     if (count > CMS_REWRITE_MAPPINGS_MAX) {
@@ -176,6 +177,10 @@ run_job(job_t *job, size_t count, string_t *out)
     cms_rewrite_compile(&job->set, job->mappings, count);
     read_to(&job->asked, job->to[CMS_REWRITE_MAPPINGS_MAX]);
     job->also_port = number();
+    way = number();
+    if (way < cms_search_ways()) {
+        (void)cms_search_use(&job->set.search, way);
+    }
     cms_rewrite_begin(&rw, &job->set, &job->asked, job->also_port);
     out->len = 0;
     put(out, NULL, 0);

@@ -6,7 +6,8 @@ package Edge::RewriteCases;
 # that compare the product with Edge::Rewriter.
 #
 # A case: { mappings => [...], to => host, to_port => n or 0, also_port => n or
-# 0, pieces => [bytes, ...] }; the mappings are as Edge::Rewriter has them.
+# 0, pieces => [bytes, ...], way => how the core is to search }; the mappings are
+# as Edge::Rewriter has them.
 
 use strict;
 use warnings;
@@ -132,6 +133,7 @@ sub random_case {
         : rand 300;
     return { mappings => $mappings, to => random_name(),
         to_port => one_of(@ports), also_port => one_of(@ports),
+        way => int rand 8,
         pieces => random_pieces(random_text($mappings, $most)) };
 }
 
@@ -219,6 +221,7 @@ sub describe {
             . ($_->{from_port} ? ":$_->{from_port}" : '') . ' -> '
             . (defined $_->{to} ? $to->($_) : $to->($case))
     } @{$case->{mappings}}), "also port $case->{also_port}",
+        (defined $case->{way} ? "way to search: $case->{way}" : ()),
         'pieces: ' . join(' | ', map { _shown($_) } @{$case->{pieces}}),
         'wanted: ' . _shown($wanted), 'came:   ' . _shown($came);
 }
