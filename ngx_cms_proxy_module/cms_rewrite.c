@@ -136,16 +136,14 @@ char_at(const view_t *v, const unsigned char *p, size_t *taken)
 static before_t
 char_ending(const unsigned char *end, size_t n)
 {
-    static const size_t lengths[] = {6, 4, 3};
     before_t b = {NONE, 0};
-    size_t k;
 
-    for (k = 0; k < 3; k++) {
-        size_t l = lengths[k];
-
-        if (n >= l && *(end - l) == (l == 3 ? '%' : '\\') &&
-            escape_at(end - l, end, &b.c) == l) {
-            b.percent = l == 3;
+    if (n >= 3 && (b.c = hex_pair(end - 2)) >= 0) {
+        b.percent = end[-3] == '%';
+        if (b.percent ||
+            (n >= 4 && end[-4] == '\\' && (end[-3] | 0x20) == 'x') ||
+            (n >= 6 && end[-6] == '\\' && (end[-5] | 0x20) == 'u' &&
+             end[-4] == '0' && end[-3] == '0')) {
             return b;
         }
     }
@@ -282,7 +280,7 @@ mapping_fits(const cms_rewrite_t *rw, const view_t *v,
     return port_fits(v, m, rw->also_port, end);
 }
 
-static void
+static inline void
 set_put(cms_rewrite_t *rw, const cms_rewrite_mapping_t *m, before_t before)
 {
     const cms_rewrite_to_t *to = m->to.plain ? &m->to : rw->to;
@@ -540,7 +538,7 @@ next_plain(cms_rewrite_t *rw, const unsigned char **in,
     const cms_rewrite_set_t *set = rw->set;
     const unsigned char *from = *in, *s, *e;
     const cms_rewrite_mapping_t *m;
-    const cms_rewrite_to_t *to;
+    before_t before = {'/', 0};
     unsigned which;
 
     *at = from;
@@ -557,9 +555,7 @@ next_plain(cms_rewrite_t *rw, const unsigned char **in,
         byte_class[*e] & (NAME_CHAR | GOES_ON)) {
         return 0;
     }
-    to = m->to.plain ? &m->to : rw->to;
-    rw->put = to->plain;
-    rw->put_len = to->plain_len;
+    set_put(rw, m, before);
     memcpy(rw->carry, e - CMS_REWRITE_BEHIND, CMS_REWRITE_BEHIND);
     rw->behind = CMS_REWRITE_BEHIND;
     *in = e;
