@@ -5,7 +5,7 @@ use Edge::RewriteCases qw(random_case expected shrink describe);
 use IPC::Open2;
 use Test::More;
 
-# The core of the rewriting against the reference, whatever stands in a text
+# The core of the rewriting against the reference, whatever stands in a text,
 # wherever it is cut, and in whichever way it is searched. CASES=N SEED=M
 # repeats a run, or goes on longer.
 
