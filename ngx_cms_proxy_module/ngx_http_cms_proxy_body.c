@@ -6,9 +6,10 @@
  *
  * Nothing is copied that can stay.  Where the text gets shorter it is moved
  * together in the buffer that holds it, short stretches at least; where it
- * gets longer, what has no room goes into small buffers of ours until a long
- * stretch follows that can stay.  The buffer that came counts as sent when the last of
- * its pieces is, so that a slow client slows down the web bridge as always.
+ * gets longer, what has no room goes into small buffers of ours until there is
+ * room again or a long stretch follows that can stay.  The buffer that came
+ * counts as sent when the last of its pieces is, so that a slow client slows
+ * down the web bridge as always.
  */
 
 
