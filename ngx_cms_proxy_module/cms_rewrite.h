@@ -10,7 +10,7 @@
  * port stay. Name characters are letters, digits, ".", "-", "_" and all bytes
  * from 0x80 on; %HH, \xHH and \u00HH before or behind a name stand for what
  * they encode, and a \n, \r, \t, \b, \f or \v before it is no letter. A dot
- * behind a name may end a sentence; a root dot ("h./", "h.\\/") goes with it.
+ * behind a name may end a sentence; a root dot ("h./", "h.\/") goes with it.
  * The earliest start wins, and at one start the first mapping.
  */
 

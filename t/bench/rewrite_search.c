@@ -21,7 +21,7 @@
     }
 
 static const cms_rewrite_mapping_t unrelated[] = {
-    {CMS_REWRITE_AUTHORITY, NAME("cms1.octavio.test"), 0, TO("join.octavio.com")},
+    {CMS_REWRITE_AUTHORITY, NAME("cms1.octavio.test"), 0, TO("join.test")},
     {CMS_REWRITE_AUTHORITY, NAME("webbridge.internal"), 0, TO("a.test")},
     {CMS_REWRITE_AUTHORITY, NAME("meet.corp.example"), 0, TO("b.test")},
     {CMS_REWRITE_AUTHORITY, NAME("conference-4.lan"), 0, TO("c.test")},
