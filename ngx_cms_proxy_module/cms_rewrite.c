@@ -550,10 +550,16 @@ next_plain(cms_rewrite_t *rw, const unsigned char **in,
     --*at; /* once more */
     m = &set->mappings[__builtin_ctz(which)];
     e = s + m->from_len;
-    if (s == from || e - from < CMS_REWRITE_BEHIND || e == end || m->kind != CMS_REWRITE_AUTHORITY ||
-        byte_class[s[-1]] & NAME_CHAR ||
+    if (s - from < CMS_REWRITE_BEHIND || e == end ||
+        m->kind != CMS_REWRITE_AUTHORITY ||
         byte_class[*e] & (NAME_CHAR | GOES_ON)) {
         return 0;
+    }
+    if (byte_class[s[-1]] & NAME_CHAR) {
+        before = char_ending(s, s - from);
+        if (is_name_char(before.c)) {
+            return 0;
+        }
     }
     set_put(rw, m, before);
     memcpy(rw->carry, e - CMS_REWRITE_BEHIND, CMS_REWRITE_BEHIND);
