@@ -448,13 +448,21 @@ ngx_http_cms_proxy_rewrite_buf(ngx_http_request_t *r,
             break;
         }
 
-        if (piece == CMS_REWRITE_KEEP) {
-            rc = ngx_http_cms_proxy_keep(&w, (u_char *) p, len, in);
+        body->replaced |= (piece == CMS_REWRITE_PUT);
 
-        } else {
-            body->replaced = 1;
-            rc = ngx_http_cms_proxy_put(&w, (u_char *) p, len, in);
+        if (w.written && w.own == NULL
+            && len < NGX_HTTP_CMS_PROXY_BODY_LONG
+            && (size_t) (in - w.end) >= len)
+        {
+            /* the most frequent case of keep and put */
+
+            w.end = ngx_movemem(w.end, p, len);
+            continue;
         }
+
+        rc = (piece == CMS_REWRITE_KEEP)
+             ? ngx_http_cms_proxy_keep(&w, (u_char *) p, len, in)
+             : ngx_http_cms_proxy_put(&w, (u_char *) p, len, in);
 
         if (rc != NGX_OK) {
             return NULL;
