@@ -6,8 +6,11 @@
  *   turn_client [-t] [-b FROM] [-w MS] -s 127.0.0.1:3478 -u USER -p PASSWORD \
  *               allocate permission=192.0.2.7 send=192.0.2.7:9,hello
  *
- * -t TCP, -b local address, -w how long to wait for an answer (3000 ms),
- * -r realm (default: the server's), -R keep the first nonce for ever.
+ * -t TCP, -T NAME TLS with a server of that name (-C CA file to trust, without
+ * one all are; -A NAME one ALPN id, default: no ALPN), -F TEXT a line sent
+ * first over TCP or TLS, -b local address, -w how long to wait for an answer
+ * (3000 ms), -r realm (default: the server's), -R keep the first nonce for
+ * ever.
  *
  *   binding              binding ok mapped=192.0.2.1:50000
  *   allocate[=OPTION]    allocate ok relay=… mapped=… lifetime=600
@@ -28,7 +31,10 @@
 #include "stun.h"
 
 #include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +46,11 @@ struct client {
     const char *from;
     int fd;
     int tcp;
+    const char *tls_name;
+    const char *ca;
+    const char *alpn;
+    const char *first_line;
+    SSL *ssl;
     int wait_ms;
     const char *user;
     const char *password;
@@ -75,6 +86,89 @@ static void die(const char *what)
 
 /* ---- transport ---- */
 
+static void die_tls(const char *what)
+{
+    fprintf(stderr, "turn_client: TLS: %s: %s\n", what,
+            ERR_reason_error_string(ERR_peek_error()));
+    exit(2);
+}
+
+static void offer_alpn(SSL *ssl, const char *id)
+{
+    unsigned char list[256];
+    size_t len = strlen(id);
+
+    if (len >= sizeof(list)) {
+        die_tls(id);
+    }
+    list[0] = (unsigned char)len;
+    memcpy(list + 1, id, len);
+    SSL_set_alpn_protos(ssl, list, (unsigned)len + 1);
+}
+
+static void start_tls(struct client *c)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+    if (c->ca) {
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+        if (SSL_CTX_load_verify_locations(ctx, c->ca, NULL) != 1) {
+            die_tls(c->ca);
+        }
+    }
+    c->ssl = SSL_new(ctx);
+    SSL_CTX_free(ctx);
+    SSL_set_tlsext_host_name(c->ssl, c->tls_name);
+    SSL_set1_host(c->ssl, c->tls_name);
+    if (c->alpn) {
+        offer_alpn(c->ssl, c->alpn);
+    }
+    /* poll() waits, not SSL_read() behind a session ticket. */
+    SSL_clear_mode(c->ssl, SSL_MODE_AUTO_RETRY);
+    SSL_set_fd(c->ssl, c->fd);
+    if (SSL_connect(c->ssl) != 1) {
+        die_tls(c->tls_name);
+    }
+}
+
+static void send_bytes(struct client *c, const void *p, size_t len)
+{
+    if (c->ssl) {
+        SSL_write(c->ssl, p, (int)len);
+    } else if (send(c->fd, p, len, MSG_NOSIGNAL) < 0 && errno != ECONNREFUSED &&
+               errno != EPIPE && errno != ECONNRESET) {
+        die("send");
+    }
+}
+
+/* -1 with EAGAIN: nothing yet; 0 or -1: closed. */
+static ssize_t receive_bytes(struct client *c, void *p, size_t size)
+{
+    ssize_t n;
+
+    if (c->ssl) {
+        n = SSL_read(c->ssl, p, (int)size);
+        errno = n < 0 && SSL_get_error(c->ssl, (int)n) == SSL_ERROR_WANT_READ
+                    ? EAGAIN
+                    : 0;
+        return n;
+    }
+    n = recv(c->fd, p, size, 0);
+    if (n < 0 && errno == ECONNREFUSED) {
+        errno = EAGAIN; /* over UDP nobody is there, yet */
+    }
+    return n;
+}
+
+/* In one segment: coturn reads a PROXY header no other way. */
+static void send_line(struct client *c, const char *text)
+{
+    char line[512];
+    int len = snprintf(line, sizeof(line), "%s\r\n", text);
+
+    send_bytes(c, line, (size_t)len);
+}
+
 static void open_connection(struct client *c)
 {
     struct sockaddr_storage to, local;
@@ -90,14 +184,24 @@ static void open_connection(struct client *c)
     if (connect(c->fd, (void *)&to, stun_address_length(&to)) != 0) {
         die(c->server);
     }
+    if (c->tls_name) {
+        start_tls(c);
+    }
+    if (c->first_line) {
+        send_line(c, c->first_line);
+    }
+}
+
+static void close_connection(struct client *c)
+{
+    SSL_free(c->ssl);
+    c->ssl = NULL;
+    close(c->fd);
 }
 
 static void send_message(struct client *c, const struct stun *m)
 {
-    if (send(c->fd, m->bytes, m->len, MSG_NOSIGNAL) < 0 &&
-        errno != ECONNREFUSED) {
-        die("send");
-    }
+    send_bytes(c, m->bytes, m->len);
 }
 
 /* Takes one message out of the pending bytes. */
@@ -123,15 +227,16 @@ static int receive_message(struct client *c, struct stun *m, long until)
 
     while (!take_pending(c, m)) {
         left = until - now_ms();
-        if (left <= 0 || poll(&p, 1, (int)left) == 0) {
+        if (left <= 0 || ((!c->ssl || !SSL_pending(c->ssl)) &&
+                          poll(&p, 1, (int)left) == 0)) {
             return TIMEOUT;
         }
         if (!c->tcp) {
             c->pending_len = 0;
         }
-        n = recv(c->fd, c->pending + c->pending_len,
-                 sizeof(c->pending) - c->pending_len, 0);
-        if (n < 0 && errno == ECONNREFUSED) {
+        n = receive_bytes(c, c->pending + c->pending_len,
+                          sizeof(c->pending) - c->pending_len);
+        if (n < 0 && errno == EAGAIN) {
             continue;
         }
         if (n <= 0) {
@@ -309,7 +414,7 @@ static void step_allocate(struct client *c, const char *arg)
     /* 437: the kernel's choice of port had an allocation a while ago. */
     while ((r = authenticated(c, &m, &answer)) == GOT && --tries &&
            stun_error(&answer, NULL, 0) == 437 && !c->from) {
-        close(c->fd);
+        close_connection(c);
         open_connection(c);
     }
     if (succeeded("allocate", r, &answer)) {
@@ -452,44 +557,68 @@ static void run_lines(struct client *c)
     }
 }
 
+/* -1 for an option that there is not. */
+static int read_options(struct client *c, int argc, char **argv)
+{
+    int o;
+
+    while ((o = getopt(argc, argv, "s:u:p:r:b:w:tT:C:A:F:R")) != -1) {
+        switch (o) {
+        case 's':
+            c->server = optarg;
+            break;
+        case 'u':
+            c->user = optarg;
+            break;
+        case 'p':
+            c->password = optarg;
+            break;
+        case 'r':
+            c->realm_wanted = optarg;
+            break;
+        case 'b':
+            c->from = optarg;
+            break;
+        case 'w':
+            c->wait_ms = atoi(optarg);
+            break;
+        case 't':
+            c->tcp = 1;
+            break;
+        case 'T':
+            c->tcp = 1;
+            c->tls_name = optarg;
+            break;
+        case 'C':
+            c->ca = optarg;
+            break;
+        case 'A':
+            c->alpn = optarg;
+            break;
+        case 'F':
+            c->first_line = optarg;
+            break;
+        case 'R':
+            c->keep_nonce = 1;
+            break;
+        default:
+            return -1;
+        }
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct client c = {.server = "127.0.0.1:3478",
                        .wait_ms = 3000,
                        .user = "",
                        .password = ""};
-    int o;
 
-    while ((o = getopt(argc, argv, "s:u:p:r:b:w:tR")) != -1) {
-        switch (o) {
-        case 's':
-            c.server = optarg;
-            break;
-        case 'u':
-            c.user = optarg;
-            break;
-        case 'p':
-            c.password = optarg;
-            break;
-        case 'r':
-            c.realm_wanted = optarg;
-            break;
-        case 'b':
-            c.from = optarg;
-            break;
-        case 'w':
-            c.wait_ms = atoi(optarg);
-            break;
-        case 't':
-            c.tcp = 1;
-            break;
-        case 'R':
-            c.keep_nonce = 1;
-            break;
-        default:
-            return 2;
-        }
+    if (read_options(&c, argc, argv) != 0) {
+        return 2;
     }
+    signal(SIGPIPE, SIG_IGN);
     open_connection(&c);
     for (; optind < argc; optind++) {
         if (strcmp(argv[optind], "-") == 0) {

@@ -98,8 +98,18 @@ sub stop { my $self = shift; return $self->{process}->stop(@_) }
 
 sub address { "$_[0]{ip}:$_[0]{port}" }
 
+# at('192.0.2.1:443', in => [argv that runs what follows elsewhere]): one that
+# others have started, for clients.
+sub at {
+    my ($class, $address, %o) = @_;
+    build();
+    my ($ip, $port) = $address =~ /^(.+):(\d+)$/ or croak $address;
+    return bless {ip => $ip, port => $port, in => $o{in}}, $class;
+}
+
 # client({user =>, password =>, realm =>, tcp =>, from =>, wait_ms =>}, STEP,
 # ...): one line for each step; the steps are those of turn-client/turn_client.
+# tls => its name; ca, alpn (default: none); first_line => said before STUN.
 sub client {
     my ($self, $o, @steps) = @_;
     my $pid = open(my $out, '-|', $self->_client_argv($o), @steps)
@@ -178,9 +188,12 @@ sub build {
 
 sub _client_argv {
     my ($self, $o) = @_;
-    return ("$Edge::Netns::root/build/t/turn_client", '-s', $self->address,
+    return (@{$self->{in} // []},
+        "$Edge::Netns::root/build/t/turn_client", '-s', $self->address,
         '-u', $o->{user} // '', '-p', $o->{password} // '',
         $o->{tcp} ? '-t' : (),
+        (map { defined $o->{$_->[0]} ? ($_->[1], $o->{$_->[0]}) : () }
+            [tls => '-T'], [ca => '-C'], [alpn => '-A'], [first_line => '-F']),
         defined $o->{realm} ? ('-r', $o->{realm}) : (),
         defined $o->{from} ? ('-b', $o->{from}) : (),
         defined $o->{wait_ms} ? ('-w', $o->{wait_ms}) : ());
