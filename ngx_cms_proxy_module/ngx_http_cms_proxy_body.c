@@ -33,6 +33,7 @@ typedef struct {
     ngx_http_cms_proxy_hashes_t     *hashes;  /* or NULL */
     unsigned                         replaced:1;
     unsigned                         done:1;
+    unsigned                         ended:1; /* last_buf has gone */
 } ngx_http_cms_proxy_body_t;
 
 
@@ -60,6 +61,8 @@ static ngx_uint_t ngx_http_cms_proxy_is_encoded(ngx_http_request_t *r);
 static void ngx_http_cms_proxy_clear_digests(ngx_http_request_t *r);
 static ngx_int_t ngx_http_cms_proxy_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
+static ngx_uint_t ngx_http_cms_proxy_is_whole(ngx_http_request_t *r,
+    ngx_buf_t *b);
 static ngx_chain_t **ngx_http_cms_proxy_rewrite_buf(ngx_http_request_t *r,
     ngx_http_cms_proxy_body_t *body, ngx_buf_t *b, ngx_chain_t **ll);
 static ngx_int_t ngx_http_cms_proxy_keep(ngx_http_cms_proxy_piece_t *w,
@@ -245,6 +248,7 @@ ngx_http_cms_proxy_body_header(ngx_http_request_t *r,
     body->hashes = ngx_http_cms_proxy_hashes(r, wb);
     body->replaced = 0;
     body->done = 0;
+    body->ended = 0;
 
     ngx_http_set_ctx(r, body, ngx_http_cms_proxy_filter_module);
 
@@ -369,6 +373,7 @@ static ngx_int_t
 ngx_http_cms_proxy_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
     ngx_int_t                   rc;
+    ngx_uint_t                  whole;
     ngx_chain_t                *out, **ll;
     ngx_http_cms_proxy_body_t  *body;
 
@@ -378,10 +383,21 @@ ngx_http_cms_proxy_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return ngx_http_next_body_filter(r, in);
     }
 
+    if (body->ended && in && in->buf->last_buf) {
+        return r->connection->buffered ? NGX_AGAIN : NGX_OK;
+    }
+
     out = NULL;
     ll = &out;
+    whole = 0;
 
     for ( /* void */ ; in; in = in->next) {
+
+        if (in->next == NULL && ngx_http_cms_proxy_is_whole(r, in->buf)) {
+            in->buf->last_buf = 1;
+            whole = 1;
+        }
+
         ll = ngx_http_cms_proxy_rewrite_buf(r, body, in->buf, ll);
         if (ll == NULL) {
             return NGX_ERROR;
@@ -394,7 +410,46 @@ ngx_http_cms_proxy_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     ngx_http_cms_proxy_passed_on(r, body, out);
 
+    /* not before: what a filter adds to the body ends with a buffer as well */
+
+    body->ended |= whole;
+
     return rc;
+}
+
+
+/*
+ * Whether this buffer is the last of a response that has come whole.  The end
+ * of the body then goes with it: where its length is not known beforehand, the
+ * last chunk would be a packet of its own.
+ */
+
+static ngx_uint_t
+ngx_http_cms_proxy_is_whole(ngx_http_request_t *r, ngx_buf_t *b)
+{
+    ngx_chain_t          *cl;
+    ngx_event_pipe_t     *p;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+    p = u->pipe;
+
+    if (p == NULL
+        || !u->buffering
+        || !p->upstream_done
+        || p->upstream_error
+        || b->tag != p->tag
+        || r != r->main
+        || u->headers_in.chunked)    /* trailers may follow */
+    {
+        return 0;
+    }
+
+    /* where gunzip or a temporary file is between, it is another buffer */
+
+    for (cl = p->in; cl && cl->next; cl = cl->next) { /* void */ }
+
+    return cl && cl->buf == b;
 }
 
 

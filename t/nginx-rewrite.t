@@ -126,6 +126,11 @@ server {
         add_after_body /in;
         addition_types *;
     }
+    location /added-to/ {
+        cms_proxy cmsweb;
+        add_after_body /in;
+        addition_types *;
+    }
     location /asked/ { cms_proxy cmsweb; auth_request /auth; }
     location = /auth { internal; cms_proxy cmsweb; }
     location /errors/ {
@@ -377,6 +382,20 @@ for my $case (["https://$in", "https://$out"], ["see $in", "see $out"],
     }
 }
 
+{
+    my $client = Edge::HttpClient->new(to => '127.0.0.1:80');
+    my ($name, $script) = script(html(page($in)));
+    my $late = 0;
+    for (1 .. 30) {
+        $client->send("GET / HTTP/1.1\r\nHost: $out\r\n"
+            . "$name: $script\r\n\r\n");
+        $client->closed(0) until length $client->{in};
+        $late++ if $client->{in} !~ /\r\n0\r\n\r\n\z/;
+        $client->response;
+    }
+    is($late, 0, 'the last chunk comes with the body, not behind it');
+}
+
 # ---- other clients, other ways ----
 
 for my $keep (0, 1) {
@@ -428,6 +447,8 @@ for my $path ('/', '/unbuffered/', '/off/') {
     is($r->body, "https://$out/, it said\n", 'an SSI include is rewritten');
     $r = get('/added/add.html', $out, @page);
     is($r->body, "head\nhttps://$out/", 'so is what is added to a page');
+    $r = get('/added-to/', $out, @page);
+    is($r->body, "https://$out/" x 2, 'a page that another is added to');
     $r = get('/asked/', $out, @page);
     is($r->body, "https://$out/", 'a location that asks another first');
     $r = get('/errors/', $out, script(answer(404, 'Content-Type' =>
