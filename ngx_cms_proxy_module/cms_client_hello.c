@@ -168,7 +168,7 @@ take_vector(part_t *r, size_t bytes, part_t *vector)
 {
     size_t len;
 
-    if (!take_number(r, bytes, &len) || len > r->left) {
+    if (!take_number(r, bytes, &len)) {
         return 0;
     }
     *vector = *r;
@@ -307,8 +307,7 @@ cms_client_hello_clear(cms_client_hello_t *h)
 }
 
 cms_client_hello_status_t
-cms_client_hello_read(cms_client_hello_t *h, const unsigned char *p,
-                      size_t len)
+cms_client_hello_read(cms_client_hello_t *h, const unsigned char *p, size_t len)
 {
     part_t message = {p, 0, 0};
     cms_client_hello_status_t status;

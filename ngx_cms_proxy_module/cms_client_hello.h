@@ -17,8 +17,10 @@
 
 typedef struct {
     /*
-     * Of MORE: with less than this in all, the answer stays MORE. More may
-     * turn out to be needed.
+     * Of MORE: a hello that begins so has at least so many bytes in all;
+     * looking at fewer is in vain (but for NO or BAD, which may be seen
+     * sooner). It may turn out to be longer. Who waits for need before each
+     * look needs 60 looks at most, however small a client's records are.
      */
     size_t need;
 
@@ -47,7 +49,7 @@ typedef enum {
     CMS_CLIENT_HELLO_NO,   /* no TLS record; a hello of SSLv2 neither */
     CMS_CLIENT_HELLO_MORE, /* could be one, and does not end here */
     CMS_CLIENT_HELLO_OK,
-    CMS_CLIENT_HELLO_BAD,  /* TLS, but no stack reads on; or too large */
+    CMS_CLIENT_HELLO_BAD, /* TLS, but no stack reads on; or too large */
 } cms_client_hello_status_t;
 
 /*

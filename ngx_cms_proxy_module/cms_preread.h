@@ -24,9 +24,9 @@ typedef enum {
 
 /*
  * What p[0..len) begins with. h is overwritten in any case; it says something
- * of TLS only, and its need also of MORE: with fewer bytes in all than that,
- * the answer stays MORE. Once it is not MORE, bytes that follow change
- * nothing.
+ * of TLS only, and its need also of MORE (with STUN one byte more than there
+ * are: waiting for each is no work). Once the answer is not MORE, bytes that
+ * follow change nothing.
  */
 cms_preread_t cms_preread_look(const unsigned char *p, size_t len,
                                cms_client_hello_t *h);
@@ -36,7 +36,7 @@ const char *cms_preread_name(cms_preread_t found);
 
 /* The targets of cms_share, as a set of bits and as the answer. */
 typedef enum {
-    CMS_PREREAD_TO_NONE = 0,   /* nobody takes this: close */
+    CMS_PREREAD_TO_NONE = 0, /* nobody takes this: close */
     CMS_PREREAD_TO_HTTPS = 1,
     CMS_PREREAD_TO_TURNS = 2,
     CMS_PREREAD_TO_HTTP = 4,
