@@ -11,12 +11,13 @@ PLUGIN_SRCS = $(wildcard turn_auth_plugin/*.c)
 PLUGIN_HDRS = $(wildcard turn_auth_plugin/*.h)
 
 MODULE = $(BUILD)/ngx_http_cms_proxy_module.so
+STREAM_MODULE = $(BUILD)/ngx_stream_cms_proxy_module.so
 PLUGIN = $(BUILD)/turn_auth_plugin.so
 
 .PHONY: all help deps deps-build test demo bench fuzz soak sanitize install clean
 
-all: deps-build	## build the nginx module and the coturn plugin
-	@$(MAKE) --no-print-directory -s $(MODULE) $(PLUGIN)
+all: deps-build	## build the nginx modules and the coturn plugin
+	@$(MAKE) --no-print-directory -s $(MODULE) $(STREAM_MODULE) $(PLUGIN)
 
 help:	## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## */\1	/p' Makefile | expand -t 14
@@ -41,11 +42,12 @@ $(BUILD)/nginx/Makefile: config $(NGX_SRC)/conf_flags
 	  > $(CURDIR)/$(BUILD)/nginx-configure.log 2>&1 \
 	  || { tail -20 $(CURDIR)/$(BUILD)/nginx-configure.log >&2; exit 1; }
 
-$(MODULE): $(BUILD)/nginx/Makefile $(NGX_MODULE_SRCS)
+$(MODULE) $(STREAM_MODULE) &: $(BUILD)/nginx/Makefile $(NGX_MODULE_SRCS)
 	$(MAKE) -s -C $(BUILD)/nginx-src -f $(CURDIR)/$(BUILD)/nginx/Makefile modules
-	cp $(BUILD)/nginx/ngx_http_cms_proxy_module.so $@.new
-	@# by rename: an nginx that runs with the old one keeps it
-	mv $@.new $@
+	@# by rename: an nginx that runs with the old ones keeps them
+	for so in $(notdir $(MODULE) $(STREAM_MODULE)); do \
+	  cp $(BUILD)/nginx/$$so $(BUILD)/$$so.new && \
+	  mv $(BUILD)/$$so.new $(BUILD)/$$so || exit 1; done
 
 $(PLUGIN): $(PLUGIN_SRCS) $(PLUGIN_HDRS) Makefile
 	@mkdir -p $(BUILD)
@@ -86,9 +88,10 @@ SHARE_DIR = /usr/share/cms-edge
 install: all	## module, plugin, SQL and examples, below DESTDIR
 	install -d $(DESTDIR)$(MODULES_DIR) $(DESTDIR)$(PLUGIN_DIR) \
 	  $(DESTDIR)$(SHARE_DIR)
-	install -m 644 $(MODULE) $(DESTDIR)$(MODULES_DIR)/.cms-edge.new
-	mv $(DESTDIR)$(MODULES_DIR)/.cms-edge.new \
-	  $(DESTDIR)$(MODULES_DIR)/$(notdir $(MODULE))
+	for so in $(notdir $(MODULE) $(STREAM_MODULE)); do \
+	  install -m 644 $(BUILD)/$$so $(DESTDIR)$(MODULES_DIR)/.cms-edge.new && \
+	  mv $(DESTDIR)$(MODULES_DIR)/.cms-edge.new \
+	    $(DESTDIR)$(MODULES_DIR)/$$so || exit 1; done
 	install -m 644 $(PLUGIN) $(DESTDIR)$(PLUGIN_DIR)/.cms-edge.new
 	mv $(DESTDIR)$(PLUGIN_DIR)/.cms-edge.new \
 	  $(DESTDIR)$(PLUGIN_DIR)/$(notdir $(PLUGIN))

@@ -22,9 +22,11 @@ use File::Path qw(make_path);
 our $binary = $ENV{NGINX_BINARY} // 'nginx';
 our $module_dir = $ENV{NGINX_MODULE_DIR} // "$Edge::Netns::root/build";
 our $module = "$module_dir/ngx_http_cms_proxy_module.so";
+our $stream_module = "$module_dir/ngx_stream_cms_proxy_module.so";
 
 # start(...): the running nginx; dies with what nginx said when it does not
 # start. Options, also of conf() and test_conf():
+#   stream       what stands in stream { }; loads our stream module
 #   http         what stands in http { }, or
 #   conf         a whole configuration; of the rest only name then matters, and
 #                it must leave pid, error_log and daemon to us
@@ -76,7 +78,9 @@ sub conf {
     my $d = $self->{prefix};
     my $format = exists $o{log_format} ? $o{log_format}
         : '$remote_addr $host "$request" $status $upstream_addr';
-    my $conf = join '', map { "load_module $_;\n" } @{$o{modules} // [$module]};
+    my @modules = @{$o{modules}
+        // [$module, defined $o{stream} ? stream_modules() : ()]};
+    my $conf = join '', map { "load_module $_;\n" } @modules;
     $conf .= sprintf "user %s;\nworker_processes %d;\n",
         $o{user} // $ENV{NGINX_USER} // 'www-data', $o{workers} // 2;
     $conf .= $o{main} // '';
@@ -92,7 +96,18 @@ sub conf {
     } else {
         $conf .= "access_log off;\n";
     }
-    return $conf . ($o{http} // '') . "\n}\n";
+    $conf .= ($o{http} // '') . "\n}\n";
+    $conf .= "stream {\n$o{stream}\n}\n" if defined $o{stream};
+    return $conf;
+}
+
+# stream_modules: what is to be loaded for cms_share: nginx's own stream, where
+# it is not built in, and our module.
+sub stream_modules {
+    my $built = qx($binary -V 2>&1);
+    my ($dir) = $built =~ /--modules-path=(\S+)/;
+    return (($built =~ /--with-stream=dynamic/
+        ? "$dir/ngx_stream_module.so" : ()), $stream_module);
 }
 
 # conf_line(text): the line of the configuration that holds this text, as
