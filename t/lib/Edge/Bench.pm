@@ -14,7 +14,7 @@ use Edge::Process qw(slurp wait_until);
 use JSON::PP ();
 use Exporter 'import';
 
-our @EXPORT_OK = qw(instructions median print_figure);
+our @EXPORT_OK = qw(instructions median print_figure under_callgrind);
 
 # load: what Edge::Coturn's load() takes. $ROUNDS and $SECONDS win.
 sub new {
@@ -91,34 +91,58 @@ sub print_figure {
 }
 
 # instructions(nginx, fields ..., url): user-space instructions for one request
-# to an Edge::Nginx that has been stopped, counted by callgrind: the difference
-# of two runs of different length, so it has no noise. Undef where there is no
-# valgrind. The fields are curl's ('Host: cmsweb.octavio.test').
+# to an Edge::Nginx that has been stopped. Undef where there is no valgrind. The
+# fields are curl's ('Host: cmsweb.octavio.test').
 sub instructions {
     my ($nginx, @fields) = @_;
     my $url = pop @fields;
     my ($at) = $url =~ m{^http://([^/]+)};
-    return if !grep { -x "$_/valgrind" } split /:/, $ENV{PATH};
-    my %count;
-    for my $n (200, 1200) {
-        my $file = $nginx->prefix . "/callgrind.$n";
-        my $p = Edge::Process->start(name => 'valgrind',
-            argv => ['valgrind', '--tool=callgrind',
-                "--callgrind-out-file=$file", $Edge::Nginx::binary,
-                '-p', $nginx->prefix, '-c', $nginx->conf_file,
-                '-g', 'daemon off; master_process off; error_log stderr error;'
-                    . ' pid ' . $nginx->prefix . '/valgrind.pid;'],
-            ready_tcp => $at, timeout => 120);
+    my ($each) = under_callgrind($nginx, $at, [200, 1200, sub {
+        my ($n) = @_;
         system('curl', '-sS', '-o', '/dev/null', (map { ('-H', $_) } @fields),
             $url . ($url =~ /\?/ ? '&' : '?') . "n=[1-$n]") == 0
             or die "curl failed\n";
-        $p->signal('QUIT');
-        $p->wait_end(60);
+    }]);
+    return $each;
+}
+
+# under_callgrind(nginx, address it listens at, [few, many, load], ...):
+# user-space instructions for one of each load, a sub that is told how many, in
+# an nginx that has been stopped; counted by callgrind: the difference of few
+# and many, so it has no noise. Nothing where there is no valgrind.
+sub under_callgrind {
+    my ($nginx, $at, @loads) = @_;
+    return if !grep { -x "$_/valgrind" } split /:/, $ENV{PATH};
+    my $file = $nginx->prefix . '/callgrind';
+    my $p = Edge::Process->start(name => 'valgrind',
+        argv => ['valgrind', '--tool=callgrind',
+            "--callgrind-out-file=$file", $Edge::Nginx::binary,
+            '-p', $nginx->prefix, '-c', $nginx->conf_file,
+            '-g', 'daemon off; master_process off; error_log stderr error;'
+                . ' pid ' . $nginx->prefix . '/valgrind.pid;'],
+        ready_tcp => $at, timeout => 120);
+    my $dumps = 0;
+    my $count = sub {
+        my ($load, $n) = @_;
+        $load->($n);
+        my $dump = "$file." . ++$dumps;
+        system('callgrind_control --dump ' . $p->pid . ' >/dev/null 2>&1') == 0
+            or die "callgrind_control failed\n";
+        my $total;
         wait_until(sub {
-            ($count{$n}) = (slurp($file) // '') =~ /^(?:summary|totals): (\d+)/m;
+            ($total) = (slurp($dump) // '') =~ /^totals: (\d+)/m;
         }) or die "callgrind left no total\n";
+        return $total;
+    };
+    my @each;
+    for my $l (@loads) {
+        my ($few, $many, $load) = @$l;
+        $count->($load, $few);    # warms up, and takes what was before
+        push @each, (-$count->($load, $few) + $count->($load, $many))
+            / ($many - $few);
     }
-    return ($count{1200} - $count{200}) / 1000;
+    $p->stop('QUIT');
+    return @each;
 }
 
 sub median {
