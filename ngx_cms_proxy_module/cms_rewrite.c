@@ -33,6 +33,13 @@ typedef struct {
 
 typedef enum { NO, YES, UNKNOWN } answer_t;
 
+/* Where names stand, one by one. */
+typedef struct {
+    const unsigned char *start; /* NULL: nowhere any more */
+    unsigned which;             /* the mappings whose names those are */
+    cms_search_cursor_t cursor;
+} hit_t;
+
 /* What a byte, taken for itself, says of a name before or behind it. */
 enum {
     NAME_CHAR = 1,  /* part of a host name for a reader: "." joins labels, */
@@ -373,23 +380,32 @@ find_open(const cms_rewrite_t *rw, const view_t *v)
     return NULL;
 }
 
-/*
- * The first place at or behind the view's begin where a name is (YES) or may
- * be (UNKNOWN); at: where the search goes on.
- */
+static inline void
+next_hit(hit_t *hit, const cms_rewrite_t *rw, const unsigned char *from,
+         const unsigned char *end)
+{
+    hit->start = cms_search_next(&rw->set->search, from, &hit->cursor, end,
+                                 &hit->which);
+}
+
+static inline void
+first_hit(hit_t *hit, const cms_rewrite_t *rw, const unsigned char *from,
+          const unsigned char *end)
+{
+    cms_search_begin(&hit->cursor, from);
+    next_hit(hit, rw, from, end);
+}
+
+/* The first place from the hit on where a name is (YES) or may be (UNKNOWN). */
 static answer_t
-find(cms_rewrite_t *rw, const view_t *v, const unsigned char *at,
+find(cms_rewrite_t *rw, const view_t *v, hit_t *hit,
      const unsigned char **start, const unsigned char **end)
 {
-    const unsigned char *s;
-    unsigned which;
-
-    while ((s = cms_search_next(&rw->set->search, v->begin, &at, v->end,
-                                &which))) {
-        answer_t a = match_at(rw, v, s, which, end);
+    for (; hit->start; next_hit(hit, rw, v->begin, v->end)) {
+        answer_t a = match_at(rw, v, hit->start, hit->which, end);
 
         if (a != NO) {
-            *start = s;
+            *start = hit->start;
             return a;
         }
     }
@@ -398,11 +414,11 @@ find(cms_rewrite_t *rw, const view_t *v, const unsigned char *at,
 
 /* find(), but with names that are not yet complete. */
 static answer_t
-find_any(cms_rewrite_t *rw, const view_t *v, const unsigned char *at,
+find_any(cms_rewrite_t *rw, const view_t *v, hit_t *hit,
          const unsigned char **start, const unsigned char **end)
 {
     const unsigned char *open;
-    answer_t a = find(rw, v, at, start, end);
+    answer_t a = find(rw, v, hit, start, end);
 
     if (a == YES || v->last || !(open = find_open(rw, v))) {
         return a;
@@ -411,6 +427,67 @@ find_any(cms_rewrite_t *rw, const view_t *v, const unsigned char *at,
         *start = open;
     }
     return UNKNOWN;
+}
+
+/* ---- copying few bytes ---- */
+
+typedef unsigned char bytes16_t __attribute__((vector_size(16)));
+
+static inline bytes16_t
+load16(const unsigned char *p)
+{
+    bytes16_t v;
+
+    memcpy(&v, p, 16);
+    return v;
+}
+
+static inline void
+store16(unsigned char *p, bytes16_t v)
+{
+    memcpy(p, &v, 16);
+}
+
+/* 32 bytes or more, and then the last 32, which may overlap those. */
+static inline void
+move_down_32(unsigned char *to, const unsigned char *from, size_t n)
+{
+    bytes16_t y = load16(from + n - 32), z = load16(from + n - 16);
+    size_t i;
+
+    for (i = 0; i + 32 < n; i += 32) {
+        bytes16_t a = load16(from + i), b = load16(from + i + 16);
+
+        store16(to + i, a);
+        store16(to + i + 16, b);
+    }
+    store16(to + n - 32, y);
+    store16(to + n - 16, z);
+}
+
+/*
+ * memmove() to a place at or before, in line: the lengths are all different,
+ * and what memmove() does to tell them is more than the copying. Where it is
+ * the same place nothing is done.
+ */
+static inline void
+move_down(unsigned char *to, const unsigned char *from, size_t n)
+{
+    if (to == from) {
+        return;
+    }
+    if (n >= 32) {
+        move_down_32(to, from, n);
+
+    } else if (n >= 16) {
+        bytes16_t a = load16(from), z = load16(from + n - 16);
+
+        store16(to, a);
+        store16(to + n - 16, z);
+
+    } else {
+        memmove(to, from, n);
+    }
 }
 
 static cms_rewrite_piece_t
@@ -464,15 +541,15 @@ settle(cms_rewrite_t *rw)
     rw->at = CMS_REWRITE_BEHIND;
 }
 
-/* Where nothing is held back; at: where the search goes on. */
+/* Where nothing is held back: from the hit on. */
 static cms_rewrite_piece_t
-next_of_input(cms_rewrite_t *rw, const unsigned char **in,
-              const unsigned char *at, const unsigned char *end, int last,
-              const unsigned char **p, size_t *len)
+next_of_input(cms_rewrite_t *rw, const unsigned char **in, hit_t *hit,
+              const unsigned char *end, int last, const unsigned char **p,
+              size_t *len)
 {
     const unsigned char *from = *in, *start = end, *to = end;
     view_t v = {from, end, rw->carry + CMS_REWRITE_BEHIND, rw->behind, last};
-    answer_t a = find_any(rw, &v, at, &start, &to);
+    answer_t a = find_any(rw, &v, hit, &start, &to);
 
     if (a == UNKNOWN) {
         remember(rw, start, start - from);
@@ -497,6 +574,7 @@ next_of_carry(cms_rewrite_t *rw, const unsigned char **in,
     const unsigned char *start = from + rw->held, *to = start;
     size_t n = CMS_REWRITE_AHEAD - rw->held;
     view_t v;
+    hit_t hit;
     answer_t a;
 
     if (n > (size_t)(end - *in)) {
@@ -505,7 +583,8 @@ next_of_carry(cms_rewrite_t *rw, const unsigned char **in,
     memcpy(from + rw->held, *in, n);
     v = (view_t){from, from + rw->held + n, from, rw->behind,
                  last && *in + n == end};
-    a = find_any(rw, &v, from, &start, &to);
+    first_hit(&hit, rw, from, v.end);
+    a = find_any(rw, &v, &hit, &start, &to);
     if (a == UNKNOWN && start == from) {
         rw->held += n;
         *in += n;
@@ -526,48 +605,49 @@ next_of_carry(cms_rewrite_t *rw, const unsigned char **in,
 }
 
 /*
- * The most frequent case, with little around it: an authority whose bytes
- * before and behind it tell at once that it is one. 0 if this is another, and
- * then *at is where the search goes on.
+ * The most frequent case: whether the hit is an authority whose bytes before
+ * and behind it tell at once that it is one. Then rw->put is set, what the
+ * next decision may need is remembered, and its end returned; else NULL.
  */
-static inline int
-next_plain(cms_rewrite_t *rw, const unsigned char **in,
-           const unsigned char **at, const unsigned char *end,
-           const unsigned char **p, size_t *len)
+static inline const unsigned char *
+plain_end(cms_rewrite_t *rw, const unsigned char *from,
+          const unsigned char *end, const hit_t *hit)
 {
-    const cms_rewrite_set_t *set = rw->set;
-    const unsigned char *from = *in, *s, *e;
+    const unsigned char *s = hit->start, *e;
     const cms_rewrite_mapping_t *m;
     before_t before = {'/', 0};
-    unsigned which;
 
-    *at = from;
-    s = cms_search_next(&set->search, from, at, end, &which);
     if (s == NULL) {
-        *at = end;
-        return 0;
+        return NULL;
     }
-    --*at; /* once more */
-    m = &set->mappings[__builtin_ctz(which)];
+    m = &rw->set->mappings[__builtin_ctz(hit->which)];
     e = s + m->from_len;
     if (s - from < CMS_REWRITE_BEHIND || e == end ||
         m->kind != CMS_REWRITE_AUTHORITY ||
         byte_class[*e] & (NAME_CHAR | GOES_ON)) {
-        return 0;
+        return NULL;
     }
     if (byte_class[s[-1]] & NAME_CHAR) {
         before = char_ending(s, s - from);
         if (is_name_char(before.c)) {
-            return 0;
+            return NULL;
         }
     }
     set_put(rw, m, before);
     memcpy(rw->carry, e - CMS_REWRITE_BEHIND, CMS_REWRITE_BEHIND);
     rw->behind = CMS_REWRITE_BEHIND;
-    *in = e;
-    *p = from;
-    *len = s - from;
-    return 1;
+    return e;
+}
+
+/* Whether all input is taken, or what is held back comes first. */
+static inline int
+is_special(cms_rewrite_t *rw, const unsigned char *in,
+           const unsigned char *end)
+{
+    if (rw->at > CMS_REWRITE_BEHIND) {
+        settle(rw);
+    }
+    return rw->held || in == end;
 }
 
 cms_rewrite_piece_t
@@ -575,21 +655,63 @@ cms_rewrite_look(cms_rewrite_t *rw, const unsigned char **in,
                  const unsigned char *end, int last, const unsigned char **p,
                  size_t *len)
 {
-    const unsigned char *at;
+    const unsigned char *from = *in, *e;
+    hit_t hit;
 
-    if (rw->at > CMS_REWRITE_BEHIND) {
-        settle(rw);
+    if (is_special(rw, from, end)) {
+        return rw->held ? next_of_carry(rw, in, end, last, p, len)
+                        : CMS_REWRITE_MORE;
     }
-    if (rw->held) {
-        return next_of_carry(rw, in, end, last, p, len);
+    first_hit(&hit, rw, from, end);
+    e = plain_end(rw, from, end, &hit);
+    if (e == NULL) {
+        return next_of_input(rw, in, &hit, end, last, p, len);
     }
-    if (*in == end) {
-        return CMS_REWRITE_MORE;
+    *in = e;
+    return keep(from, hit.start - from, p, len);
+}
+
+cms_rewrite_piece_t
+cms_rewrite_move(cms_rewrite_t *rw, const unsigned char **in,
+                 const unsigned char *end, int last, unsigned char **to,
+                 size_t longest, const unsigned char **p, size_t *len)
+{
+    const unsigned char *from = *in, *e;
+    unsigned char *w = *to;
+    size_t n;
+    hit_t hit;
+
+    if (rw->put || is_special(rw, from, end)) {
+        return cms_rewrite_next(rw, in, end, last, p, len);
     }
-    if (next_plain(rw, in, &at, end, p, len)) {
-        return CMS_REWRITE_KEEP;
+    cms_search_begin(&hit.cursor, from);
+    for (;;) {
+        next_hit(&hit, rw, from, end);
+        e = plain_end(rw, from, end, &hit);
+        n = hit.start - from;
+        if (e == NULL || n > longest) {
+            break;
+        }
+        move_down(w, from, n);
+        w += n;
+        from = e;
+        if ((size_t)(e - w) < rw->put_len) {
+            break;
+        }
+        move_down(w, rw->put, rw->put_len);
+        w += rw->put_len;
+        rw->put = NULL;
     }
-    return next_of_input(rw, in, at, end, last, p, len);
+    *to = w;
+    *in = from;
+    if (e == NULL) {
+        return next_of_input(rw, in, &hit, end, last, p, len);
+    }
+    if (from == e) {
+        return put(rw, p, len);
+    }
+    *in = e;
+    return keep(from, n, p, len);
 }
 
 size_t

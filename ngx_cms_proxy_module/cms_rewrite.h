@@ -126,6 +126,18 @@ cms_rewrite_next(cms_rewrite_t *rw, const unsigned char **in,
     return cms_rewrite_look(rw, in, end, last, p, len);
 }
 
+/*
+ * cms_rewrite_next() where the buffer of the input may be written, *to and on,
+ * which is at or before *in: pieces that fit there are written at once, and *to
+ * moves behind them, but for those longer than longest; a piece is handed out
+ * when one does not fit, and at the end. *to is never moved past *in.
+ */
+cms_rewrite_piece_t cms_rewrite_move(cms_rewrite_t *rw,
+                                     const unsigned char **in,
+                                     const unsigned char *end, int last,
+                                     unsigned char **to, size_t longest,
+                                     const unsigned char **p, size_t *len);
+
 /* Bytes held back: taken, and not yet decided. */
 size_t cms_rewrite_held(const cms_rewrite_t *rw);
 

@@ -192,36 +192,37 @@ stands_at(const cms_search_t *search, const unsigned char *q,
 
 const unsigned char *
 cms_search_next(const cms_search_t *search, const unsigned char *p,
-                const unsigned char **q, const unsigned char *end,
+                cms_search_cursor_t *cursor, const unsigned char *end,
                 unsigned *which)
 {
-    const unsigned char *at = *q, *q_end, *start;
-    uint64_t mask;
+    const unsigned char *at = cursor->at, *q_end, *start;
+    uint64_t places = cursor->places;
 
     if (end - p < search->at_min + search->tail_min) {
         return NULL;
     }
     if (at - p < search->at_min) {
         at = p + search->at_min;
+        places = 0;
     }
     q_end = end - search->tail_min + 1;
-    for (; at < q_end; at += 64) {
-        mask = search->look(search, p, &at, q_end);
-        if (mask == 0) {
-            return NULL;
-        }
-        do {
-            const unsigned char *place = at + __builtin_ctzll(mask);
-
-            start = stands_at(search, place, p, end, which);
+    for (;;) {
+        for (; places; places &= places - 1) {
+            start = stands_at(search, at - 64 + __builtin_ctzll(places), p,
+                              end, which);
             if (start) {
-                *q = place + 1;
+                cursor->at = at;
+                cursor->places = places & (places - 1);
                 return start;
             }
-            mask &= mask - 1;
-        } while (mask);
+        }
+        if (at >= q_end ||
+            (places = search->look(search, p, &at, q_end)) == 0) {
+            cursor->at = end;
+            return NULL;
+        }
+        at += 64;
     }
-    return NULL;
 }
 
 /* ---- byte by byte ---- */

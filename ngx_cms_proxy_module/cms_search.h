@@ -63,17 +63,31 @@ struct cms_search_s {
 void cms_search_compile(cms_search_t *search, const cms_search_name_t *names,
                         size_t count);
 
+/* How far a search has come. */
+typedef struct {
+    const unsigned char *at; /* where it goes on */
+    uint64_t places;         /* of the 64 before that, where a name may be */
+} cms_search_cursor_t;
+
+static inline void
+cms_search_begin(cms_search_cursor_t *cursor, const unsigned char *p)
+{
+    cursor->at = p;
+    cursor->places = 0;
+}
+
 /*
  * Finds all places at or behind p where a name stands whole before end, one
  * by one: each with a bit in *which for each name that does; NULL if there
- * are no more. *q is p at first, and then left as it is. Reads nothing at end
- * or behind it. Of names that overlap, one that begins in another, but not
- * behind what may be the rest of an escape, may be left out or come before
- * that other; else they come in their order.
+ * are no more. The cursor begins at p; while it goes on p may move on too, and
+ * what is before it may be written over. Reads nothing at end or behind it. Of
+ * names that overlap, one that begins in another, but not behind what may be
+ * the rest of an escape, may be left out or come before that other; else they
+ * come in their order.
  */
 const unsigned char *cms_search_next(const cms_search_t *search,
                                      const unsigned char *p,
-                                     const unsigned char **q,
+                                     cms_search_cursor_t *cursor,
                                      const unsigned char *end,
                                      unsigned *which);
 

@@ -65,6 +65,9 @@ static ngx_uint_t ngx_http_cms_proxy_is_whole(ngx_http_request_t *r,
     ngx_buf_t *b);
 static ngx_chain_t **ngx_http_cms_proxy_rewrite_buf(ngx_http_request_t *r,
     ngx_http_cms_proxy_body_t *body, ngx_buf_t *b, ngx_chain_t **ll);
+static cms_rewrite_piece_t ngx_http_cms_proxy_next_piece(
+    ngx_http_cms_proxy_piece_t *w, u_char **in, u_char *end, ngx_uint_t last,
+    const u_char **p, size_t *len);
 static ngx_int_t ngx_http_cms_proxy_keep(ngx_http_cms_proxy_piece_t *w,
     u_char *p, size_t len, u_char *limit);
 static ngx_int_t ngx_http_cms_proxy_put(ngx_http_cms_proxy_piece_t *w,
@@ -496,24 +499,13 @@ ngx_http_cms_proxy_rewrite_buf(ngx_http_request_t *r,
     end = ngx_buf_in_memory(b) ? b->last : in;
 
     for ( ;; ) {
-        piece = cms_rewrite_next(&body->rewrite, (const u_char **) &in, end,
-                                 last, &p, &len);
+        piece = ngx_http_cms_proxy_next_piece(&w, &in, end, last, &p, &len);
 
         if (piece == CMS_REWRITE_MORE) {
             break;
         }
 
         body->replaced |= (piece == CMS_REWRITE_PUT);
-
-        if (w.written && w.own == NULL
-            && len < NGX_HTTP_CMS_PROXY_BODY_LONG
-            && (size_t) (in - w.end) >= len)
-        {
-            /* the most frequent case of keep and put */
-
-            w.end = ngx_movemem(w.end, p, len);
-            continue;
-        }
 
         rc = (piece == CMS_REWRITE_KEEP)
              ? ngx_http_cms_proxy_keep(&w, (u_char *) p, len, in)
@@ -530,6 +522,34 @@ ngx_http_cms_proxy_rewrite_buf(ngx_http_request_t *r,
     }
 
     return ngx_http_cms_proxy_end_buf(&w, ll);
+}
+
+
+/* what fits is written at once, where there is a first replacement already */
+
+static cms_rewrite_piece_t
+ngx_http_cms_proxy_next_piece(ngx_http_cms_proxy_piece_t *w, u_char **in,
+    u_char *end, ngx_uint_t last, const u_char **p, size_t *len)
+{
+    u_char               *was;
+    cms_rewrite_t        *rewrite;
+    cms_rewrite_piece_t   piece;
+
+    rewrite = &w->body->rewrite;
+
+    if (!w->writable || !w->body->replaced || w->own) {
+        return cms_rewrite_next(rewrite, (const u_char **) in, end, last, p,
+                                len);
+    }
+
+    was = w->end;
+
+    piece = cms_rewrite_move(rewrite, (const u_char **) in, end, last, &w->end,
+                             NGX_HTTP_CMS_PROXY_BODY_LONG, p, len);
+
+    w->written |= (w->end != was);
+
+    return piece;
 }
 
 

@@ -100,10 +100,12 @@ run_memchr(const cms_rewrite_set_t *set)
 static void
 run_search(const cms_rewrite_set_t *set)
 {
-    const unsigned char *at = text;
+    cms_search_cursor_t cursor;
     unsigned which;
 
-    while (cms_search_next(&set->search, text, &at, text + SIZE, &which)) {
+    cms_search_begin(&cursor, text);
+    while (cms_search_next(&set->search, text, &cursor, text + SIZE,
+                           &which)) {
         sink++;
     }
 }
@@ -120,6 +122,36 @@ run_rewrite(const cms_rewrite_set_t *set)
            CMS_REWRITE_MORE) {
         sink += len;
     }
+}
+
+/* In place, on a copy that is made each time. */
+static void
+run_move(const cms_rewrite_set_t *set)
+{
+    static unsigned char copy[SIZE];
+    const unsigned char *in = copy, *p;
+    unsigned char *to = copy;
+    cms_rewrite_t rw;
+    size_t len;
+
+    memcpy(copy, text, SIZE);
+    cms_rewrite_begin(&rw, set, NULL, 0);
+    while (cms_rewrite_move(&rw, &in, copy + SIZE, 1, &to, 4096, &p, &len) !=
+           CMS_REWRITE_MORE) {
+        memmove(to, p, len);
+        to += len;
+    }
+    sink += to - copy;
+}
+
+static void
+run_copy(const cms_rewrite_set_t *set)
+{
+    static unsigned char copy[SIZE];
+
+    (void)set;
+    memcpy(copy, text, SIZE);
+    sink += copy[sink & 1];
 }
 
 static void
@@ -180,6 +212,10 @@ main(int argc, char **argv)
             measure("rewrite-0", way, none, run_rewrite, &one);
             measure("rewrite-10", way, ten, run_rewrite, &one);
             measure("rewrite-1000", way, thousand, run_rewrite, &one);
+            measure("copy", way, thousand, run_copy, NULL);
+            measure("move-1000", way, thousand, run_move, &one);
+            measure("move-10", way, ten, run_move, &one);
+            measure("move-1000-of-16", way, thousand, run_move, &alike);
             measure("rewrite-1000-of-16", way, thousand, run_rewrite, &alike);
             measure("near-1000", way, near, run_rewrite, &one);
             measure("near-1000-of-16", way, near, run_rewrite, &alike);

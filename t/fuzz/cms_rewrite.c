@@ -4,8 +4,8 @@
 /*
  * A text becomes what a plain reference, written from the rules alone and
  * with the whole text before it, makes of it: whole, and in pieces of random
- * sizes that are overwritten once they are taken; with random mappings. And a
- * cookie's Domain lies inside the cookie.
+ * sizes that are overwritten once they are taken, or rewritten in place; with
+ * random mappings. And a cookie's Domain lies inside the cookie.
  */
 
 #include "cms_rewrite.h"
@@ -325,6 +325,63 @@ in_pieces(const cms_rewrite_set_t *set, unsigned longest,
     }
 }
 
+/* What came out, after what did before. */
+static void
+came_out(const unsigned char *p, size_t len, const unsigned char *want,
+         size_t want_len, size_t *at)
+{
+    if (len > want_len - *at || memcmp(want + *at, p, len) != 0) {
+        differs("in place", want, want_len, *at);
+    }
+    *at += len;
+}
+
+/* Each piece is rewritten in its own memory; what has no room comes out. */
+static void
+in_place(const cms_rewrite_set_t *set, unsigned longest,
+         const unsigned char *want, size_t want_len)
+{
+    const unsigned char *from = text;
+    size_t at = 0, n, len;
+    cms_rewrite_t rw;
+    int last;
+
+    cms_rewrite_begin(&rw, set, &run_time_to, ALSO_PORT);
+    do {
+        unsigned char *piece, *start, *to;
+        const unsigned char *in, *p;
+
+        n = pick(longest + 1);
+        if (n > (size_t)(text_end - from)) {
+            n = text_end - from;
+        }
+        last = from + n == text_end;
+        piece = malloc(n ? n : 1);
+        memcpy(piece, from, n);
+        from += n;
+        in = start = to = piece;
+        while (cms_rewrite_move(&rw, &in, piece + n, last, &to, pick(200), &p,
+                                &len) != CMS_REWRITE_MORE) {
+            if (to > in) {
+                differs("beyond", want, want_len, at);
+            }
+            if (len > (size_t)(in - to)) {
+                came_out(start, to - start, want, want_len, &at);
+                came_out(p, len, want, want_len, &at);
+                start = to;
+            } else {
+                memmove(to, p, len);
+                to += len;
+            }
+        }
+        came_out(start, to - start, want, want_len, &at);
+        free(piece);
+    } while (!last);
+    if (at != want_len) {
+        differs("in place", want, want_len, at);
+    }
+}
+
 static void
 whole(const cms_rewrite_set_t *set, const unsigned char *want, size_t want_len)
 {
@@ -387,6 +444,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             whole(&set, want, want_len);
             in_pieces(&set, pick(2) ? 8 : 1, want, want_len);
             in_pieces(&set, 400, want, want_len);
+            in_place(&set, pick(2) ? 400 : TEXT_MAX, want, want_len);
         }
     }
     free(exact);

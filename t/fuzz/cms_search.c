@@ -75,12 +75,14 @@ static void
 check(const cms_search_t *search)
 {
     const uint8_t *p, *start;
+    cms_search_cursor_t cursor;
     unsigned short *found = calloc(text_end - text + 1, sizeof(*found));
     unsigned which;
     size_t k;
 
-    p = text;
-    while ((start = cms_search_next(search, text, &p, text_end, &which))) {
+    cms_search_begin(&cursor, text);
+    while ((start = cms_search_next(search, text, &cursor, text_end,
+                                    &which))) {
         if (start < text || found[start - text] || which == 0) {
             abort();
         }

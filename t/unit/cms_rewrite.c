@@ -170,6 +170,44 @@ same_in_all_pieces(const char *text, const char *want)
     return 1;
 }
 
+/* Twenty times the text, in its own memory; what has no room: as it comes. */
+static int
+same_in_place(const char *text, const char *want)
+{
+    unsigned char buffer[2048], out[8192], *to = buffer, *start = buffer;
+    const unsigned char *in = buffer, *p;
+    size_t n = 0, at = 0, len, k;
+    cms_rewrite_t rw;
+
+    for (k = 0; k < 20; k++) {
+        n += sprintf((char *)buffer + n, "\"%s\" and so on ", text);
+    }
+    cms_rewrite_begin(&rw, &set, &guest, 7443);
+    while (cms_rewrite_move(&rw, &in, buffer + n, 1, &to, 100, &p, &len) !=
+           CMS_REWRITE_MORE) {
+        if (len <= (size_t)(in - to)) {
+            memmove(to, p, len);
+            to += len;
+            continue;
+        }
+        memcpy(out + at, start, to - start);
+        at += to - start;
+        memcpy(out + at, p, len);
+        at += len;
+        start = to;
+    }
+    memcpy(out + at, start, to - start);
+    at += to - start;
+    for (k = 0, n = 0; k < 20 && n < at; k++) {
+        len = sprintf((char *)buffer, "\"%s\" and so on ", want);
+        if (len > at - n || memcmp(out + n, buffer, len) != 0) {
+            return 0;
+        }
+        n += len;
+    }
+    return k == 20 && n == at;
+}
+
 static void
 rewrite(const rewrite_case_t *c)
 {
@@ -185,6 +223,9 @@ rewrite(const rewrite_case_t *c)
     is_mem(out, out_len, want, *c->text ? c->text : "(empty)");
     ok(c->rewritten ? matches > 0 : matches == 0, "  counted");
     ok(same_in_all_pieces(c->text, want), "  and in pieces of any size");
+    if (*c->text && !strpbrk(c->text + len - 1, ".%\\")) {
+        ok(same_in_place(c->text, want), "  and in place, many times");
+    }
     free(in);
     free(out);
 }

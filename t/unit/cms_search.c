@@ -89,10 +89,12 @@ static const unsigned char *
 found(const cms_search_t *search, const unsigned char *text,
       const unsigned char *want, size_t k)
 {
-    const unsigned char *at = text, *p;
+    cms_search_cursor_t cursor;
+    const unsigned char *p;
     unsigned which;
 
-    while ((p = cms_search_next(search, text, &at, page, &which))) {
+    cms_search_begin(&cursor, text);
+    while ((p = cms_search_next(search, text, &cursor, page, &which))) {
         if (p == want && which >> k & 1) {
             return p;
         }
