@@ -8,6 +8,7 @@
 #ifndef CMS_STATUS_H
 #define CMS_STATUS_H
 
+#include "cms_share_figures.h"
 #include "cms_text.h"
 
 #include <jansson.h>
@@ -35,6 +36,20 @@ void cms_status_prometheus(const json_t *status, const char *turn,
  * metrics of the plugin in it.
  */
 int cms_status_is_turn_prom(const char *text, size_t len);
+
+/* By outcome: its name in JSON and for Prometheus, and words for the page. */
+typedef struct {
+    const char *name;
+    const char *words;
+} cms_status_outcome_t;
+
+extern const cms_status_outcome_t cms_status_outcomes[CMS_SHARE_OUTCOMES];
+
+/*
+ * Member "share" of the document, from memory that others write to. NULL:
+ * figures of another layout, or no memory.
+ */
+json_t *cms_status_share(const cms_share_figures_t *figures);
 
 /* A string member, "" where there is none. */
 const char *cms_status_string(const json_t *in, const char *name);

@@ -405,10 +405,10 @@ certificates(const json_t *status, cms_text_t *to)
     add(to, "</tbody></table></section>");
 }
 
-/* ---- TURN ---- */
+/* ---- TURN and the shared port ---- */
 
 static void
-turn_row(cms_text_t *to, const char *title)
+row(cms_text_t *to, const char *title)
 {
     cms_text_print(to, "<dt>%s</dt><dd>", title);
 }
@@ -419,7 +419,7 @@ turn_listening(const json_t *turn, cms_text_t *to)
     json_t *l;
     size_t i;
 
-    turn_row(to, "Listening");
+    row(to, "Listening");
     json_array_foreach(json_object_get(turn, "listening"), i, l)
     {
         const char *address = cms_status_string(l, "address");
@@ -444,7 +444,7 @@ turn_counts(const json_t *turn, const char *name, const char *title,
     double udp = cms_status_number(counts, "udp");
     double tcp = cms_status_number(counts, "tcp");
 
-    turn_row(to, title);
+    row(to, title);
     cms_text_print(to,
                    "%.0f <span class=\"soft\">(%.0f UDP, %.0f TCP)</span>"
                    "</dd>",
@@ -457,7 +457,7 @@ turn_state(const json_t *turn, const char *group, const char *name,
 {
     const char *state = cms_status_string(json_object_get(turn, group), name);
 
-    turn_row(to, title);
+    row(to, title);
     add(to, "<span class=\"state ");
     cms_text_html(to, state);
     add(to, "\">");
@@ -470,7 +470,7 @@ turn_cache(const json_t *turn, cms_text_t *to)
 {
     const json_t *cache = json_object_get(turn, "cache");
 
-    turn_row(to, "Users in memory");
+    row(to, "Users in memory");
     cms_text_print(to, "%.0f <span class=\"soft\">(%s)</span></dd>",
                    cms_status_number(cache, "users"),
                    json_is_true(json_object_get(cache, "complete"))
@@ -487,7 +487,7 @@ turn_logins(const json_t *turn, cms_text_t *to)
     if (!recent) {
         return;
     }
-    turn_row(to, "Logins");
+    row(to, "Logins");
     cms_text_print(to,
                    "%.0f right, %.0f wrong password, %.0f unknown name <span "
                    "class=\"soft\">(last %.0f s)</span></dd>",
@@ -537,6 +537,29 @@ turn(const json_t *status, double now, cms_text_t *to)
     add(to, "</dl></section>");
 }
 
+static void
+share(const json_t *status, cms_text_t *to)
+{
+    const json_t *s = json_object_get(status, "share");
+    const json_t *counts = json_object_get(s, "connections");
+    size_t i;
+
+    if (!s) {
+        return;
+    }
+    add(to, "<h2>Port 443</h2><section class=\"card\"><p class=\"soft\">"
+            "Connections since nginx was started, by what they began with"
+            "</p><dl>");
+    for (i = 0; i < CMS_SHARE_OUTCOMES; i++) {
+        row(to, cms_status_outcomes[i].words);
+        cms_text_print(to, "%.0f</dd>",
+                       cms_status_number(counts, cms_status_outcomes[i].name));
+    }
+    row(to, "TLS opened for a look");
+    cms_text_print(to, "%.0f</dd></dl></section>",
+                   cms_status_number(s, "tls_opened"));
+}
+
 void
 cms_status_html(const json_t *status, cms_text_t *to)
 {
@@ -564,6 +587,7 @@ cms_status_html(const json_t *status, cms_text_t *to)
         add(to, "\n");
     }
     certificates(status, to);
+    share(status, to);
     turn(status, now, to);
     add(to, "</main></body></html>\n");
 }

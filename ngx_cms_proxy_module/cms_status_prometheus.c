@@ -252,6 +252,32 @@ certificates(const json_t *status, cms_text_t *to)
     }
 }
 
+/* ---- the shared port ---- */
+
+static void
+share(const json_t *status, cms_text_t *to)
+{
+    const json_t *s = json_object_get(status, "share");
+    const json_t *counts = json_object_get(s, "connections");
+    size_t i;
+
+    if (!s) {
+        return;
+    }
+    head(to, "share_connections_total", "counter",
+         "Connections to a shared port, by what became of them.");
+    for (i = 0; i < CMS_SHARE_OUTCOMES; i++) {
+        const char *name = cms_status_outcomes[i].name;
+
+        cms_text_print(to, PREFIX "share_connections_total{");
+        label(to, "outcome", name);
+        cms_text_print(to, "} %.15g\n", cms_status_number(counts, name));
+    }
+    head(to, "share_tls_opened_total", "counter",
+         "TLS to a shared port that was opened, to look for TURN in it.");
+    sample(to, "share_tls_opened_total", cms_status_number(s, "tls_opened"));
+}
+
 /* ---- turn.prom ---- */
 
 #define TURN "cms_edge_turn_"
@@ -396,6 +422,7 @@ cms_status_prometheus(const json_t *status, const char *turn, size_t turn_len,
     addresses(status, to);
     names(status, to);
     certificates(status, to);
+    share(status, to);
     turn_running(status, to);
     if (turn && cms_status_is_turn_prom(turn, turn_len)) {
         cms_text_add(to, turn, turn_len);

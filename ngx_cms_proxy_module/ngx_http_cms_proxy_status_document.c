@@ -1,8 +1,9 @@
 
 /*
  * The status as one JSON document: the web bridges from shared memory, the
- * certificates as they were when the configuration was read, TURN from the
- * plugin's file.  conf-examples/nginx/status.schema.json says what is in it.
+ * certificates as they were when the configuration was read, the shared port
+ * from the stream module's memory, TURN from the plugin's file.
+ * conf-examples/nginx/status.schema.json says what is in it.
  */
 
 
@@ -21,6 +22,7 @@ static json_t *ngx_http_cms_proxy_status_target(
     ngx_http_cms_proxy_record_t *record, ngx_uint_t n);
 static json_t *ngx_http_cms_proxy_status_address(
     ngx_http_cms_proxy_target_t *target, ngx_http_cms_proxy_slot_t *slot);
+static json_t *ngx_http_cms_proxy_status_share(void);
 static json_t *ngx_http_cms_proxy_status_certificate(
     ngx_http_cms_proxy_certificate_t *crt, time_t now);
 static json_t *ngx_http_cms_proxy_status_faults(
@@ -37,7 +39,7 @@ json_t *
 ngx_http_cms_proxy_status_document(ngx_http_request_t *r,
     ngx_http_cms_proxy_status_t *status)
 {
-    json_t                            *doc, *list, *turn;
+    json_t                            *doc, *list, *share, *turn;
     ngx_uint_t                         i;
     ngx_time_t                        *tp;
     ngx_http_cms_proxy_srv_conf_t    **wbp;
@@ -75,6 +77,12 @@ ngx_http_cms_proxy_status_document(ngx_http_request_t *r,
     }
 
     json_object_set_new(doc, "certificates", list);
+
+    share = ngx_http_cms_proxy_status_share();
+
+    if (share) {
+        json_object_set_new(doc, "share", share);
+    }
 
     if (status->turn.len) {
         turn = ngx_http_cms_proxy_status_turn(&status->turn,
@@ -316,6 +324,45 @@ ngx_http_cms_proxy_status_address(ngx_http_cms_proxy_target_t *target,
     }
 
     return object;
+}
+
+
+/*
+ * The stream module's zone is known by its name alone: its tag is a symbol of
+ * another object.  Of a user's zone of that name the layout would be wrong.
+ */
+
+static json_t *
+ngx_http_cms_proxy_status_share(void)
+{
+    ngx_uint_t        i;
+    ngx_shm_zone_t   *zone;
+    ngx_list_part_t  *part;
+
+    part = (ngx_list_part_t *) &ngx_cycle->shared_memory.part;
+    zone = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+
+            if (part->next == NULL) {
+                return NULL;
+            }
+
+            part = part->next;
+            zone = part->elts;
+            i = 0;
+        }
+
+        if (zone[i].shm.name.len == sizeof(CMS_SHARE_ZONE_NAME) - 1
+            && ngx_strncmp(zone[i].shm.name.data, CMS_SHARE_ZONE_NAME,
+                           sizeof(CMS_SHARE_ZONE_NAME) - 1)
+               == 0)
+        {
+            return zone[i].data ? cms_status_share(zone[i].data) : NULL;
+        }
+    }
 }
 
 

@@ -1,6 +1,7 @@
 /* sources: ngx_cms_proxy_module/cms_status_html.c */
 /* sources: ngx_cms_proxy_module/cms_status_problems.c */
 /* sources: ngx_cms_proxy_module/cms_status_prometheus.c */
+/* sources: ngx_cms_proxy_module/cms_status_share.c */
 /* sources: ngx_cms_proxy_module/cms_text.c */
 
 /* Problems in words, the page and the figures made of a status document. */
@@ -260,6 +261,65 @@ test_prometheus(void)
     json_decref(doc);
 }
 
+/* ---- the shared port ---- */
+
+static void
+test_share_document(void)
+{
+    cms_share_figures_t figures = {.magic = CMS_SHARE_FIGURES_MAGIC};
+    const json_t *counts;
+    json_t *share;
+    size_t i;
+
+    for (i = 0; i < CMS_SHARE_OUTCOMES; i++) {
+        figures.outcomes[i] = 100 + i;
+    }
+    figures.opened = UINT64_C(1) << 40;
+    share = cms_status_share(&figures);
+    counts = json_object_get(share, "connections");
+    is_int(json_object_size(counts), CMS_SHARE_OUTCOMES,
+           "each outcome has a name of its own");
+    for (i = 0; i < CMS_SHARE_OUTCOMES; i++) {
+        is_int(cms_status_number(counts, cms_status_outcomes[i].name), 100 + i,
+               cms_status_outcomes[i].name);
+    }
+    ok(json_integer_value(json_object_get(share, "tls_opened")) == 1LL << 40,
+       "large figures stay whole");
+    json_decref(share);
+
+    figures.magic++;
+    ok(!cms_status_share(&figures), "figures of another layout are not read");
+}
+
+static void
+test_share(void)
+{
+    json_t *doc = document("{'share':{'connections':{'https':7,'silent':1e15},"
+                           "'tls_opened':3}}");
+    cms_text_t t = {0};
+
+    cms_status_html(doc, &t);
+    ok(has(&t, "<dt>HTTPS</dt><dd>7</dd>"), "a line of the page");
+    ok(has(&t, "closed</dt><dd>1000000000000000</dd>"), "... for each outcome");
+    t.len = 0;
+    cms_status_prometheus(doc, NULL, 0, &t);
+    ok(has(&t, "\ncms_edge_share_connections_total{outcome=\"https\"} 7\n"),
+       "and a figure");
+    ok(has(&t, "{outcome=\"silent\"} 1e+15\n"), "... for each outcome");
+    ok(has(&t, "\ncms_edge_share_tls_opened_total 3\n"), "... and TLS opened");
+    free(t.data);
+    json_decref(doc);
+
+    memset(&t, 0, sizeof(t));
+    doc = document("{}");
+    cms_status_html(doc, &t);
+    cms_status_prometheus(doc, NULL, 0, &t);
+    ok(!has(&t, "share_") && !has(&t, "Port 443"),
+       "where no port is shared there is no word of it");
+    free(t.data);
+    json_decref(doc);
+}
+
 int
 main(void)
 {
@@ -268,5 +328,7 @@ main(void)
     test_html();
     test_escapes();
     test_prometheus();
+    test_share_document();
+    test_share();
     return done_testing();
 }
