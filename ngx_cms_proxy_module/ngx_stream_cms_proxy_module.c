@@ -402,6 +402,14 @@ ngx_stream_cms_proxy_peek_opened(ngx_stream_session_t *s,
         return NGX_OK;
     }
 
+    if (cms_stun_look(bytes, n) == CMS_STUN_NO) {
+
+        /* TLS in TLS: nobody takes it, whatever its hello says */
+
+        ctx->found = CMS_PREREAD_OTHER;
+        return NGX_OK;
+    }
+
     /*
      * SSL_peek() goes no further than one record.  The rest of what STUN
      * begins with is read, and sent on by the stock proxy like any preread
@@ -434,11 +442,7 @@ ngx_stream_cms_proxy_read_opened(ngx_stream_session_t *s,
     do {
 
         if (b->last == b->end) {
-
-            /* TLS in TLS: its hello may be long, and nobody takes it */
-
-            ctx->found = CMS_PREREAD_OTHER;
-            return NGX_OK;
+            return NGX_ERROR;
         }
 
         n = c->recv(c, b->last, b->end - b->last);

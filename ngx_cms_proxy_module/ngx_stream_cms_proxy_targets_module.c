@@ -370,7 +370,7 @@ ngx_stream_cms_proxy_find_listening(ngx_cycle_t *cycle, ngx_addr_t *addr)
             return &ls[i];
         }
 
-        if (ls[i].wildcard
+        if (ngx_inet_wildcard(ls[i].sockaddr)
             && ls[i].sockaddr->sa_family == addr->sockaddr->sa_family
             && ngx_inet_get_port(ls[i].sockaddr)
                == ngx_inet_get_port(addr->sockaddr))

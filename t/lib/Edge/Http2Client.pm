@@ -128,7 +128,7 @@ sub request {
 # their names in lower case as HTTP/2 wants them.
 sub get {
     my ($self, $authority, $path, @fields) = @_;
-    $fields[$_ * 2] = lc $fields[$_ * 2] for 0 .. $#fields / 2;
+    $fields[$_ * 2] = lc $fields[$_ * 2] for 0 .. @fields / 2 - 1;
     return $self->request([':method' => 'GET', ':scheme' => 'https',
         ':authority' => $authority, ':path' => $path, @fields]);
 }

@@ -26,6 +26,7 @@ use Time::HiRes qw(time);
 #   ca       CA file to verify the server with (none: not verified)
 #   alpn     ['http/1.1']; [] sends none
 #   timeout  20 seconds, for each answer
+#   from     the client's address
 our $error;
 my %context;
 
@@ -34,7 +35,8 @@ sub new {
     my $timeout = $o{timeout} // 20;
     my $s = $o{to} =~ m{^/}
         ? IO::Socket::UNIX->new(Peer => $o{to})
-        : IO::Socket::IP->new(PeerAddr => $o{to}, Timeout => $timeout);
+        : IO::Socket::IP->new(PeerAddr => $o{to}, Timeout => $timeout,
+            ($o{from} ? (LocalHost => $o{from}) : ()));
     if (!$s) {
         $error = "$o{to}: $!";
         return;
