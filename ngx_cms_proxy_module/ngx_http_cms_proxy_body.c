@@ -279,7 +279,7 @@ ngx_http_cms_proxy_stays(ngx_http_request_t *r)
 
     /* no part was asked for inside, so it is taken from the whole */
 
-    if ((r->headers_in.range || r->headers_out.accept_ranges)
+    if (r->headers_in.range
         && r->headers_out.status == NGX_HTTP_OK
         && r->method == NGX_HTTP_GET
         && !r->allow_ranges)
