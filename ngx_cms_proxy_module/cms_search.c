@@ -481,6 +481,77 @@ look_any_avx2(const cms_search_t *search, const unsigned char *p,
     LOOK(any_64(q, place, low), none_any_128(q, place, low))
 }
 
+/* ---- AVX-512 with VBMI ---- */
+
+#define VBMI __attribute__((target("avx512f,avx512bw,avx512vbmi,bmi")))
+
+static int
+vbmi_works(void)
+{
+    return __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vbmi") &&
+           __builtin_cpu_supports("bmi");
+}
+
+/*
+ * The names, by their shared bits, that have the byte itself at a place; of a
+ * byte from 0x80 on the lower seven bits count.
+ */
+VBMI static inline __m512i
+names_64(const unsigned char *q, const __m512i *ascii)
+{
+    return _mm512_permutex2var_epi8(
+        ascii[0], _mm512_loadu_si512((const void *)q), ascii[1]);
+}
+
+VBMI static inline __m512i
+exact_64(const unsigned char *q, const signed char *place,
+         const __m512i *ascii)
+{
+    __m512i x = _mm512_and_si512(names_64(q, ascii),
+                                 names_64(q + place[1], ascii + 2));
+
+    __m512i y = _mm512_and_si512(names_64(q + place[2], ascii + 4),
+                                 names_64(q + place[3], ascii + 6));
+
+    return _mm512_and_si512(x, y);
+}
+
+VBMI static inline int
+none_exact_128(const unsigned char *q, const signed char *place,
+               const __m512i *ascii)
+{
+    __m512i x = _mm512_or_si512(exact_64(q, place, ascii),
+                                exact_64(q + 64, place, ascii));
+
+    return _mm512_test_epi8_mask(x, x) == 0;
+}
+
+VBMI static inline uint64_t
+exact_mask(const unsigned char *q, const signed char *place,
+           const __m512i *ascii)
+{
+    __m512i x = exact_64(q, place, ascii);
+
+    return _mm512_test_epi8_mask(x, x);
+}
+
+VBMI static uint64_t
+look_any_vbmi(const cms_search_t *search, const unsigned char *p,
+              const unsigned char **at, const unsigned char *q_end)
+{
+    const signed char *place = search->place;
+    __m512i ascii[2 * CMS_SEARCH_PLACES];
+    size_t i;
+
+    for (i = 0; i < 2 * CMS_SEARCH_PLACES; i++) {
+        ascii[i] = _mm512_loadu_si512(
+            (const void *)&search->ascii[i / 2][i % 2 * 64]);
+    }
+    LOOK(exact_mask(q, place, ascii), none_exact_128(q, place, ascii))
+}
+
 #endif
 
 static int
@@ -498,6 +569,7 @@ static const struct {
     {"16 bytes", always_works, look_alike_16, look_at_bytes},
 #if defined(__x86_64__)
     {"AVX2", avx2_works, look_alike_avx2, look_any_avx2},
+    {"VBMI", vbmi_works, look_alike_avx2, look_any_vbmi},
 #endif
 };
 
@@ -842,6 +914,8 @@ set_bytes(cms_search_t *search, const unsigned char *p, size_t k)
         search->byte[i][c] |= bit;
         search->byte[i][is_letter(c) ? c ^ 0x20 : c] |= bit;
         search->low[i][c & 15] |= shared;
+        search->ascii[i][c] |= shared;
+        search->ascii[i][is_letter(c) ? c ^ 0x20 : c] |= shared;
     }
 }
 

@@ -56,6 +56,8 @@ struct cms_search_s {
     uint16_t byte[CMS_SEARCH_PLACES][256];
     /* the same by the byte's low nibble; names share the eight bits */
     unsigned char low[CMS_SEARCH_PLACES][16];
+    /* the same bits by the byte itself */
+    unsigned char ascii[CMS_SEARCH_PLACES][128];
     cms_search_key_t keys[CMS_SEARCH_NAMES_MAX];
 };
 
