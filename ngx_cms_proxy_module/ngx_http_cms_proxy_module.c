@@ -229,7 +229,7 @@ static ngx_command_t
      * in fragments (RFC 6455, 5.4).  Extensions (9) are then not offered to the
      * web bridge; one that compresses all the same is not rewritten, and the
      * log says so.  At most 16 names in guest_uri and domain together.
-     * Default off.
+     * Default off, of which nginx warns beside "upstream_host internal".
      */
 
     { ngx_string("rewrite_websocket"),

@@ -29,6 +29,8 @@ static void ngx_http_cms_proxy_check_name(ngx_conf_t *cf,
     ngx_http_cms_proxy_srv_conf_t *wb, ngx_str_t *host);
 static ngx_uint_t ngx_http_cms_proxy_in_domain(ngx_str_t *host,
     ngx_str_t *domain);
+static void ngx_http_cms_proxy_check_messages(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb);
 static ngx_uint_t ngx_http_cms_proxy_is_foreign(
     ngx_http_upstream_srv_conf_t *uscf);
 static char *ngx_http_cms_proxy_zone(ngx_conf_t *cf,
@@ -218,6 +220,8 @@ ngx_http_cms_proxy_webbridge_end(ngx_conf_t *cf,
     ngx_conf_init_msec_value(wb->websocket_timeout, 3600000);
     ngx_conf_init_uint_value(wb->affinity, 1);
 
+    ngx_http_cms_proxy_check_messages(cf, wb);
+
     if (wb->trusted_certificate.data == NULL) {
         ngx_str_set(&wb->trusted_certificate, NGX_HTTP_CMS_PROXY_CA_BUNDLE);
     }
@@ -391,6 +395,30 @@ ngx_http_cms_proxy_in_domain(ngx_str_t *host, ngx_str_t *domain)
 
     return ngx_strncasecmp(end, domain->data, domain->len) == 0
            && (end == host->data || end[-1] == '.');
+}
+
+
+/*
+ * A web bridge that knows itself by its internal name alone says it in
+ * messages, too: the page comes, and the call stays in "Connecting...".
+ */
+
+static void
+ngx_http_cms_proxy_check_messages(ngx_conf_t *cf,
+    ngx_http_cms_proxy_srv_conf_t *wb)
+{
+    if (wb->upstream_host != NGX_HTTP_CMS_PROXY_INTERNAL
+        || wb->rewrite_websocket == 1)
+    {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                  "cms_webbridge \"%V\" has \"upstream_host internal\" "
+                  "without \"rewrite_websocket on\": where its messages have "
+                  "the internal name, guests get the page and no call, in "
+                  "%V:%ui",
+                  &wb->name, &wb->where.file, wb->where.line);
 }
 
 

@@ -50,7 +50,8 @@ my @accepted = (
         "$web_bridge\n verify on;\n trusted_certificate $inside_ca;"],
     ['upstream_host guest', "$web_bridge\n upstream_host guest;"],
     ['upstream_host internal',
-        "$web_bridge\n internal_uri x.test;\n upstream_host internal;"],
+        "$web_bridge\n internal_uri x.test;\n upstream_host internal;\n"
+            . 'rewrite_websocket on;'],
     ['domain', "$web_bridge\n domain cms.test octavio.test;"],
     ['methods', "$web_bridge\n methods GET POST OPTIONS;"],
     ['websocket_timeout', "$web_bridge\n websocket_timeout 2h;"],
@@ -66,6 +67,19 @@ for my $case (@accepted) {
         http => "cms_webbridge cmsweb {\n$body\n}\n$server");
     ok($status == 0 && $said !~ /\[(?:warn|error|crit|alert|emerg)\]/,
         "accepted, without a word: $title") or diag $said;
+}
+
+# ---- accepted, with a warning ----
+
+for my $off ('', 'rewrite_websocket off;') {
+    my ($status, $said) = Edge::Nginx->test_conf(
+        http => "cms_webbridge cmsweb {\n$web_bridge\n internal_uri x.test;\n"
+            . "upstream_host internal;\n$off\n}\n$server");
+    my @warnings = $said =~ /^.*\[warn\].*$/mg;
+    ok($status == 0 && @warnings == 1 && $warnings[0] =~
+        /cms_webbridge "cmsweb" has "upstream_host internal" without "rewrite_websocket on".* in \S+nginx\.conf:\d+$/,
+        'a warning, once, with the place: upstream_host internal and '
+            . ($off || 'no rewrite_websocket')) or diag $said;
 }
 
 # ---- refused ----
