@@ -16,7 +16,9 @@
 #include "ngx_http_cms_proxy_module.h"
 
 
-#define NGX_HTTP_CMS_PROXY_BODY_BUFFER  4096
+/* with the link to the next a page */
+
+#define NGX_HTTP_CMS_PROXY_BODY_BUFFER  (4096 - sizeof(void *))
 
 
 /* a buffer of its own costs about as much as copying this many bytes */
@@ -24,11 +26,25 @@
 #define NGX_HTTP_CMS_PROXY_BODY_LONG    4096
 
 
+/* how many of them a worker keeps for the next request: 256 KB */
+
+#define NGX_HTTP_CMS_PROXY_BODY_SPARE   64
+
+
+typedef struct ngx_http_cms_proxy_block_s  ngx_http_cms_proxy_block_t;
+
+struct ngx_http_cms_proxy_block_s {
+    ngx_http_cms_proxy_block_t      *next;
+    u_char                           data[NGX_HTTP_CMS_PROXY_BODY_BUFFER];
+};
+
+
 typedef struct {
     cms_rewrite_t                    rewrite;
     ngx_chain_t                     *free;    /* buffers of ours */
     ngx_chain_t                     *parts;   /* the same, without memory */
     ngx_chain_t                     *busy;    /* both, not yet sent */
+    ngx_http_cms_proxy_block_t      *blocks;  /* the memory of the buffers */
     ngx_http_cms_proxy_srv_conf_t   *webbridge;
     ngx_http_cms_proxy_hashes_t     *hashes;  /* or NULL */
     unsigned                         replaced:1;
@@ -78,12 +94,20 @@ static ngx_chain_t **ngx_http_cms_proxy_end_buf(ngx_http_cms_proxy_piece_t *w,
 static ngx_chain_t **ngx_http_cms_proxy_add_link(ngx_http_request_t *r,
     ngx_chain_t **ll, ngx_buf_t *b);
 static ngx_buf_t *ngx_http_cms_proxy_get_buf(ngx_http_cms_proxy_piece_t *w,
-    size_t size);
+    ngx_uint_t own);
+static u_char *ngx_http_cms_proxy_get_block(ngx_http_cms_proxy_piece_t *w);
+static void ngx_http_cms_proxy_free_blocks(void *data);
 static void ngx_http_cms_proxy_passed_on(ngx_http_request_t *r,
     ngx_http_cms_proxy_body_t *body, ngx_chain_t *out);
 
 
 static ngx_http_output_body_filter_pt  ngx_http_next_body_filter;
+
+
+/* memory that was used last is in the caches, and has its pages */
+
+static ngx_http_cms_proxy_block_t  *ngx_http_cms_proxy_spare;
+static ngx_uint_t                   ngx_http_cms_proxy_spare_count;
 
 
 /* they tell what the bytes were: RFC 1864, RFC 3230, RFC 9530 */
@@ -247,6 +271,7 @@ ngx_http_cms_proxy_body_header(ngx_http_request_t *r,
     body->free = NULL;
     body->parts = NULL;
     body->busy = NULL;
+    body->blocks = NULL;
     body->webbridge = wb;
     body->hashes = ngx_http_cms_proxy_hashes(r, wb);
     body->replaced = 0;
@@ -611,7 +636,7 @@ ngx_http_cms_proxy_put(ngx_http_cms_proxy_piece_t *w, u_char *p, size_t len,
                 return NGX_ERROR;
             }
 
-            b = ngx_http_cms_proxy_get_buf(w, NGX_HTTP_CMS_PROXY_BODY_BUFFER);
+            b = ngx_http_cms_proxy_get_buf(w, 1);
             if (b == NULL) {
                 return NGX_ERROR;
             }
@@ -753,10 +778,10 @@ ngx_http_cms_proxy_add_link(ngx_http_request_t *r, ngx_chain_t **ll,
 }
 
 
-/* appends a buffer of ours to the pieces; size 0: one without memory */
+/* appends a buffer to the pieces; own: one with memory of ours */
 
 static ngx_buf_t *
-ngx_http_cms_proxy_get_buf(ngx_http_cms_proxy_piece_t *w, size_t size)
+ngx_http_cms_proxy_get_buf(ngx_http_cms_proxy_piece_t *w, ngx_uint_t own)
 {
     u_char        *start;
     ngx_buf_t     *b;
@@ -764,7 +789,7 @@ ngx_http_cms_proxy_get_buf(ngx_http_cms_proxy_piece_t *w, size_t size)
     ngx_pool_t    *pool;
 
     pool = w->request->pool;
-    free = size ? &w->body->free : &w->body->parts;
+    free = own ? &w->body->free : &w->body->parts;
     cl = *free;
 
     if (cl) {
@@ -782,8 +807,8 @@ ngx_http_cms_proxy_get_buf(ngx_http_cms_proxy_piece_t *w, size_t size)
 
         start = NULL;
 
-        if (size) {
-            start = ngx_palloc(pool, size);
+        if (own) {
+            start = ngx_http_cms_proxy_get_block(w);
             if (start == NULL) {
                 return NULL;
             }
@@ -795,7 +820,7 @@ ngx_http_cms_proxy_get_buf(ngx_http_cms_proxy_piece_t *w, size_t size)
     b->start = start;
     b->pos = start;
     b->last = start;
-    b->end = start ? start + size : NULL;
+    b->end = start ? start + NGX_HTTP_CMS_PROXY_BODY_BUFFER : NULL;
     b->tag = (ngx_buf_tag_t) &ngx_http_cms_proxy_filter_module;
     b->temporary = 1;
 
@@ -806,6 +831,66 @@ ngx_http_cms_proxy_get_buf(ngx_http_cms_proxy_piece_t *w, size_t size)
     w->last_out = &cl->next;
 
     return b;
+}
+
+
+static u_char *
+ngx_http_cms_proxy_get_block(ngx_http_cms_proxy_piece_t *w)
+{
+    ngx_pool_cleanup_t          *cln;
+    ngx_http_cms_proxy_block_t  *block;
+
+    if (w->body->blocks == NULL) {
+        cln = ngx_pool_cleanup_add(w->request->pool, 0);
+        if (cln == NULL) {
+            return NULL;
+        }
+
+        cln->handler = ngx_http_cms_proxy_free_blocks;
+        cln->data = w->body;
+    }
+
+    block = ngx_http_cms_proxy_spare;
+
+    if (block) {
+        ngx_http_cms_proxy_spare = block->next;
+        ngx_http_cms_proxy_spare_count--;
+
+    } else {
+        block = ngx_alloc(sizeof(ngx_http_cms_proxy_block_t),
+                          w->request->connection->log);
+        if (block == NULL) {
+            return NULL;
+        }
+    }
+
+    block->next = w->body->blocks;
+    w->body->blocks = block;
+
+    return block->data;
+}
+
+
+static void
+ngx_http_cms_proxy_free_blocks(void *data)
+{
+    ngx_http_cms_proxy_body_t *body = data;
+
+    ngx_http_cms_proxy_block_t  *block;
+
+    while (body->blocks) {
+        block = body->blocks;
+        body->blocks = block->next;
+
+        if (ngx_http_cms_proxy_spare_count < NGX_HTTP_CMS_PROXY_BODY_SPARE) {
+            block->next = ngx_http_cms_proxy_spare;
+            ngx_http_cms_proxy_spare = block;
+            ngx_http_cms_proxy_spare_count++;
+
+        } else {
+            ngx_free(block);
+        }
+    }
 }
 
 
