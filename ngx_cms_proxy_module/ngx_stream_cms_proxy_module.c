@@ -1152,35 +1152,18 @@ ngx_stream_cms_proxy_stock(ngx_conf_t *cf, char *name, ngx_str_t *value)
 {
     char                   *rv;
     ngx_str_t              *arg;
-    ngx_uint_t              m;
     ngx_array_t            *args, *saved;
     ngx_module_t           *module;
     ngx_command_t          *cmd;
     ngx_stream_conf_ctx_t  *ctx;
 
-    ctx = cf->ctx;
+    cmd = ngx_stream_cms_proxy_find_command(cf->cycle, name, &module);
 
-    for (m = 0; cf->cycle->modules[m]; m++) {
-        module = cf->cycle->modules[m];
-
-        if (module->type != NGX_STREAM_MODULE || module->commands == NULL) {
-            continue;
-        }
-
-        for (cmd = module->commands; cmd->name.len; cmd++) {
-            if ((cmd->type & NGX_STREAM_SRV_CONF)
-                && ngx_strcmp(cmd->name.data, name) == 0)
-            {
-                goto found;
-            }
-        }
+    if (cmd == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "this nginx has no stream directive \"%s\"", name);
+        return NGX_CONF_ERROR;
     }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "this nginx has no stream directive \"%s\"", name);
-    return NGX_CONF_ERROR;
-
-found:
 
     args = ngx_array_create(cf->pool, 2, sizeof(ngx_str_t));
     if (args == NULL) {
@@ -1194,6 +1177,8 @@ found:
 
     saved = cf->args;
     cf->args = args;
+
+    ctx = cf->ctx;
 
     rv = cmd->set(cf, cmd, ctx->srv_conf[module->ctx_index]);
 

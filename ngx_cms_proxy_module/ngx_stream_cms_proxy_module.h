@@ -61,6 +61,12 @@ typedef struct {
 } ngx_stream_cms_proxy_kind_t;
 
 
+/* a stock directive of a stream server, and its module */
+
+ngx_command_t *ngx_stream_cms_proxy_find_command(ngx_cycle_t *cycle,
+    char *name, ngx_module_t **module);
+
+
 extern ngx_module_t  ngx_stream_cms_proxy_module;
 extern ngx_module_t  ngx_stream_cms_proxy_targets_module;
 

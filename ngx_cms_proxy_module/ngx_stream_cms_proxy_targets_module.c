@@ -13,6 +13,15 @@
 #include <ngx_http.h>
 
 
+#if (nginx_version >= 1025005)
+#define ngx_stream_cms_proxy_ssl_conf_t  ngx_stream_ssl_srv_conf_t
+#else
+#define ngx_stream_cms_proxy_ssl_conf_t  ngx_stream_ssl_conf_t
+#endif
+
+#define NGX_STREAM_CMS_PROXY_VERIFY_ON   1
+
+
 typedef struct {
     unsigned                       ssl:1;
     unsigned                       http2:1;
@@ -22,19 +31,25 @@ typedef struct {
 
 static char *ngx_stream_cms_proxy_init_conf(ngx_cycle_t *cycle, void *conf);
 static ngx_int_t ngx_stream_cms_proxy_init_module(ngx_cycle_t *cycle);
-static ngx_stream_core_main_conf_t *
-    ngx_stream_cms_proxy_core_main_conf(ngx_cycle_t *cycle);
-static ngx_stream_cms_proxy_srv_conf_t *
-    ngx_stream_cms_proxy_next_server(ngx_cycle_t *cycle, ngx_uint_t *i);
+static ngx_stream_conf_ctx_t *ngx_stream_cms_proxy_next_server(
+    ngx_cycle_t *cycle, ngx_uint_t *i);
 static ngx_int_t ngx_stream_cms_proxy_check_events(ngx_cycle_t *cycle,
     ngx_stream_cms_proxy_srv_conf_t *scf);
+static ngx_int_t ngx_stream_cms_proxy_check_preread(ngx_cycle_t *cycle,
+    ngx_stream_conf_ctx_t *ctx);
 static ngx_int_t ngx_stream_cms_proxy_check_target(ngx_cycle_t *cycle,
     ngx_stream_cms_proxy_srv_conf_t *scf, ngx_uint_t n);
+static ngx_int_t ngx_stream_cms_proxy_check_verify(ngx_cycle_t *cycle,
+    ngx_stream_conf_ctx_t *ctx);
+static ngx_http_conf_addr_t *ngx_stream_cms_proxy_find_http(
+    ngx_cycle_t *cycle, ngx_addr_t *addr);
 static ngx_int_t ngx_stream_cms_proxy_check_udp(ngx_cycle_t *cycle);
 static ngx_int_t ngx_stream_cms_proxy_find(ngx_cycle_t *cycle,
     ngx_stream_cms_proxy_target_t *target);
 static ngx_listening_t *ngx_stream_cms_proxy_find_listening(
     ngx_cycle_t *cycle, ngx_addr_t *addr);
+static ngx_uint_t ngx_stream_cms_proxy_covers(struct sockaddr *wildcard,
+    ngx_addr_t *addr);
 static void ngx_stream_cms_proxy_http_listen(
     ngx_stream_cms_proxy_target_t *target, ngx_stream_cms_proxy_listen_t *l);
 static void ngx_stream_cms_proxy_stream_listen(
@@ -84,13 +99,18 @@ static char *
 ngx_stream_cms_proxy_init_conf(ngx_cycle_t *cycle, void *conf)
 {
     ngx_uint_t                        i, n;
+    ngx_stream_conf_ctx_t            *ctx;
     ngx_stream_cms_proxy_srv_conf_t  *scf;
 
     i = 0;
 
-    while ((scf = ngx_stream_cms_proxy_next_server(cycle, &i)) != NULL) {
+    while ((ctx = ngx_stream_cms_proxy_next_server(cycle, &i)) != NULL) {
 
-        if (ngx_stream_cms_proxy_check_events(cycle, scf) != NGX_OK) {
+        scf = ctx->srv_conf[ngx_stream_cms_proxy_module.ctx_index];
+
+        if (ngx_stream_cms_proxy_check_events(cycle, scf) != NGX_OK
+            || ngx_stream_cms_proxy_check_preread(cycle, ctx) != NGX_OK)
+        {
             return NGX_CONF_ERROR;
         }
 
@@ -98,6 +118,10 @@ ngx_stream_cms_proxy_init_conf(ngx_cycle_t *cycle, void *conf)
             if (ngx_stream_cms_proxy_check_target(cycle, scf, n) != NGX_OK) {
                 return NGX_CONF_ERROR;
             }
+        }
+
+        if (ngx_stream_cms_proxy_check_verify(cycle, ctx) != NGX_OK) {
+            return NGX_CONF_ERROR;
         }
     }
 
@@ -118,11 +142,15 @@ static ngx_int_t
 ngx_stream_cms_proxy_init_module(ngx_cycle_t *cycle)
 {
     ngx_uint_t                        i, n;
+    ngx_stream_conf_ctx_t            *ctx;
     ngx_stream_cms_proxy_srv_conf_t  *scf;
 
     i = 0;
 
-    while ((scf = ngx_stream_cms_proxy_next_server(cycle, &i)) != NULL) {
+    while ((ctx = ngx_stream_cms_proxy_next_server(cycle, &i)) != NULL) {
+
+        scf = ctx->srv_conf[ngx_stream_cms_proxy_module.ctx_index];
+
         for (n = 0; n < NGX_STREAM_CMS_PROXY_TARGETS; n++) {
             (void) ngx_stream_cms_proxy_find(cycle, &scf->targets[n]);
         }
@@ -132,25 +160,18 @@ ngx_stream_cms_proxy_init_module(ngx_cycle_t *cycle)
 }
 
 
-static ngx_stream_core_main_conf_t *
-ngx_stream_cms_proxy_core_main_conf(ngx_cycle_t *cycle)
-{
-    return ngx_stream_cycle_get_module_main_conf(cycle,
-                                                 ngx_stream_core_module);
-}
-
-
 /* the next server with "cms_share", from the *i-th on */
 
-static ngx_stream_cms_proxy_srv_conf_t *
+static ngx_stream_conf_ctx_t *
 ngx_stream_cms_proxy_next_server(ngx_cycle_t *cycle, ngx_uint_t *i)
 {
+    ngx_stream_conf_ctx_t             *ctx;
     ngx_stream_core_srv_conf_t       **cscfp;
     ngx_stream_core_main_conf_t       *cmcf;
     ngx_stream_cms_proxy_srv_conf_t   *scf;
 
-    cmcf = ngx_stream_cms_proxy_core_main_conf(cycle);
-
+    cmcf = ngx_stream_cycle_get_module_main_conf(cycle,
+                                                 ngx_stream_core_module);
     if (cmcf == NULL) {
         return NULL;
     }
@@ -158,11 +179,12 @@ ngx_stream_cms_proxy_next_server(ngx_cycle_t *cycle, ngx_uint_t *i)
     cscfp = cmcf->servers.elts;
 
     while (*i < cmcf->servers.nelts) {
-        scf = cscfp[(*i)++]->ctx->srv_conf[
-                                       ngx_stream_cms_proxy_module.ctx_index];
+
+        ctx = cscfp[(*i)++]->ctx;
+        scf = ctx->srv_conf[ngx_stream_cms_proxy_module.ctx_index];
 
         if (scf->configured) {
-            return scf;
+            return ctx;
         }
     }
 
@@ -197,6 +219,38 @@ ngx_stream_cms_proxy_check_events(ngx_cycle_t *cycle,
                   "\"cms_share\" needs \"use epoll\" or \"use kqueue\" in "
                   "\"events\", not \"%s\", in %s:%ui",
                   ecf->name, scf->file, scf->line);
+    return NGX_ERROR;
+}
+
+
+/* it reads what it looks at, so the listeners would not see it */
+
+static ngx_int_t
+ngx_stream_cms_proxy_check_preread(ngx_cycle_t *cycle,
+    ngx_stream_conf_ctx_t *ctx)
+{
+    u_char                           *conf;
+    ngx_module_t                     *module;
+    ngx_command_t                    *cmd;
+    ngx_stream_cms_proxy_srv_conf_t  *scf;
+
+    cmd = ngx_stream_cms_proxy_find_command(cycle, "ssl_preread", &module);
+
+    if (cmd == NULL) {
+        return NGX_OK;
+    }
+
+    conf = ctx->srv_conf[module->ctx_index];
+
+    if (*(ngx_flag_t *) (conf + cmd->offset) != 1) {
+        return NGX_OK;
+    }
+
+    scf = ctx->srv_conf[ngx_stream_cms_proxy_module.ctx_index];
+
+    ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                  "\"ssl_preread\" takes what \"cms_share\" hands on "
+                  "in %s:%ui", scf->file, scf->line);
     return NGX_ERROR;
 }
 
@@ -264,6 +318,112 @@ ngx_stream_cms_proxy_check_target(ngx_cycle_t *cycle,
 #endif
 
     return NGX_OK;
+}
+
+
+/*
+ * Where the stream server opens TLS, http does not ask for certificates of
+ * clients any more: who offers no ALPN must not get past that.
+ */
+
+static ngx_int_t
+ngx_stream_cms_proxy_check_verify(ngx_cycle_t *cycle,
+    ngx_stream_conf_ctx_t *ctx)
+{
+#if (NGX_HTTP_SSL)
+
+    ngx_uint_t                         i;
+    ngx_http_conf_addr_t              *addr;
+    ngx_http_ssl_srv_conf_t           *sscf;
+    ngx_http_core_srv_conf_t         **cscfp;
+    ngx_stream_cms_proxy_ssl_conf_t   *sslcf;
+    ngx_stream_cms_proxy_srv_conf_t   *scf;
+
+    scf = ctx->srv_conf[ngx_stream_cms_proxy_module.ctx_index];
+    sslcf = ctx->srv_conf[ngx_stream_ssl_module.ctx_index];
+
+    if (!(scf->configured & CMS_PREREAD_TO_HTTP)
+        || sslcf->verify == NGX_STREAM_CMS_PROXY_VERIFY_ON)
+    {
+        return NGX_OK;
+    }
+
+    addr = ngx_stream_cms_proxy_find_http(cycle,
+                             scf->targets[NGX_STREAM_CMS_PROXY_HTTP].addr);
+    if (addr == NULL) {
+        return NGX_OK;
+    }
+
+    cscfp = addr->servers.elts;
+
+    for (i = 0; i < addr->servers.nelts; i++) {
+
+        sscf = cscfp[i]->ctx->srv_conf[ngx_http_ssl_module.ctx_index];
+
+        if (sscf->verify == NGX_STREAM_CMS_PROXY_VERIFY_ON) {
+            ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                          "\"ssl_verify_client on\" of the server in %s:%ui "
+                          "would not hold for what \"cms_share\" hands to "
+                          "\"http=%V\" in %s:%ui: the stream server needs "
+                          "it as well",
+                          cscfp[i]->file_name, cscfp[i]->line,
+                          &scf->targets[NGX_STREAM_CMS_PROXY_HTTP].text,
+                          scf->file, scf->line);
+            return NGX_ERROR;
+        }
+
+        if (sscf->verify && sslcf->verify == 0) {
+            ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                          "\"ssl_verify_client\" of the server in %s:%ui "
+                          "asks nobody whom \"cms_share\" hands to "
+                          "\"http=%V\" in %s:%ui",
+                          cscfp[i]->file_name, cscfp[i]->line,
+                          &scf->targets[NGX_STREAM_CMS_PROXY_HTTP].text,
+                          scf->file, scf->line);
+        }
+    }
+
+#endif
+
+    return NGX_OK;
+}
+
+
+/* the servers that http chooses from; here only while the conf is read */
+
+static ngx_http_conf_addr_t *
+ngx_stream_cms_proxy_find_http(ngx_cycle_t *cycle, ngx_addr_t *addr)
+{
+    ngx_uint_t                  p, i;
+    ngx_http_conf_port_t       *port;
+    ngx_http_conf_addr_t       *caddr, *wildcard;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module);
+
+    port = cmcf->ports->elts;
+    wildcard = NULL;
+
+    for (p = 0; p < cmcf->ports->nelts; p++) {
+
+        caddr = port[p].addrs.elts;
+
+        for (i = 0; i < port[p].addrs.nelts; i++) {
+
+            if (ngx_cmp_sockaddr(caddr[i].opt.sockaddr, caddr[i].opt.socklen,
+                                 addr->sockaddr, addr->socklen, 1)
+                == NGX_OK)
+            {
+                return &caddr[i];
+            }
+
+            if (ngx_stream_cms_proxy_covers(caddr[i].opt.sockaddr, addr)) {
+                wildcard = &caddr[i];
+            }
+        }
+    }
+
+    return wildcard;
 }
 
 
@@ -370,16 +530,21 @@ ngx_stream_cms_proxy_find_listening(ngx_cycle_t *cycle, ngx_addr_t *addr)
             return &ls[i];
         }
 
-        if (ngx_inet_wildcard(ls[i].sockaddr)
-            && ls[i].sockaddr->sa_family == addr->sockaddr->sa_family
-            && ngx_inet_get_port(ls[i].sockaddr)
-               == ngx_inet_get_port(addr->sockaddr))
-        {
+        if (ngx_stream_cms_proxy_covers(ls[i].sockaddr, addr)) {
             wildcard = &ls[i];
         }
     }
 
     return wildcard;
+}
+
+
+static ngx_uint_t
+ngx_stream_cms_proxy_covers(struct sockaddr *wildcard, ngx_addr_t *addr)
+{
+    return ngx_inet_wildcard(wildcard)
+           && wildcard->sa_family == addr->sockaddr->sa_family
+           && ngx_inet_get_port(wildcard) == ngx_inet_get_port(addr->sockaddr);
 }
 
 
@@ -504,4 +669,33 @@ ngx_stream_cms_proxy_which(struct sockaddr *sockaddr, void *addrs,
     }
 
     return i;
+}
+
+
+ngx_command_t *
+ngx_stream_cms_proxy_find_command(ngx_cycle_t *cycle, char *name,
+    ngx_module_t **module)
+{
+    ngx_uint_t      m;
+    ngx_command_t  *cmd;
+
+    for (m = 0; cycle->modules[m]; m++) {
+
+        if (cycle->modules[m]->type != NGX_STREAM_MODULE
+            || cycle->modules[m]->commands == NULL)
+        {
+            continue;
+        }
+
+        for (cmd = cycle->modules[m]->commands; cmd->name.len; cmd++) {
+            if ((cmd->type & NGX_STREAM_SRV_CONF)
+                && ngx_strcmp(cmd->name.data, name) == 0)
+            {
+                *module = cycle->modules[m];
+                return cmd;
+            }
+        }
+    }
+
+    return NULL;
 }

@@ -36,6 +36,7 @@ our $stream_module = "$module_dir/ngx_stream_cms_proxy_module.so";
 #   user         $NGINX_USER or 'www-data', which the workers run as
 #   workers      2
 #   connections  1024 for each worker
+#   events       what else stands in events { }
 #   error_level  'info'
 #   log_format   what an access log line says, undef for no access log
 #   env          environment variables for nginx
@@ -84,8 +85,8 @@ sub conf {
     $conf .= sprintf "user %s;\nworker_processes %d;\n",
         $o{user} // $ENV{NGINX_USER} // 'www-data', $o{workers} // 2;
     $conf .= $o{main} // '';
-    $conf .= sprintf "events { worker_connections %d; }\n",
-        $o{connections} // 1024;
+    $conf .= sprintf "events { worker_connections %d; %s }\n",
+        $o{connections} // 1024, $o{events} // '';
     $conf .= "http {\n";
     $conf .= "${_}_temp_path $d/$_;\n"
         for qw(client_body proxy fastcgi uwsgi scgi);
