@@ -142,6 +142,8 @@ my @quiet = (
         cut => 'segments'],
     ['a first byte of STUN', say => "\0"],
     ['half a STUN header', say => substr($stun, 0, 10)],
+    ['the beginning of a large ClientHello',
+        say => "\x16\3\1\x40\0\1\0\xf0\0" . 'x' x 16000],
     ['nothing inside TLS', tls => '1.3'],
     ['half a STUN header inside TLS', tls => '1.3',
         say => substr($stun, 0, 10)],
@@ -198,6 +200,24 @@ my @large = (
 );
 client(@$_, tls => '1.2')->() for @large;
 
+# Many that have begun, each at another byte, and come to an end in the
+# other order.
+my @begun;
+for my $i (0 .. 59) {
+    my ($title, $alpn, $say, $side, $protocol) = @{$offers[$i % 8]};
+    my $version = $i % 16 < 8 ? '1.2' : '1.3';
+    my $c = Edge::WireClient->new(to => '127.0.0.1:443', from => '127.0.0.77');
+    $c->begin_tls(1 + 3 * $i, version => $version, name => "n$i.$host",
+        alpn => $alpn);
+    push @begun, sub {
+        $c->finish_tls && $c->send($say);
+        is(outcome($c), $protocol ? "$side as itself port=443 https"
+            . " TLSv$version n$i.$host $protocol" : 'TURN as itself',
+            "TLS $version that began among others, $title");
+    };
+}
+(pop @begun)->() while @begun;
+
 # ---- without TLS, or what is none ----
 
 my @others = (
@@ -230,7 +250,8 @@ my @others = (
     ['zeroes', say => "\0" x 100, want => 'closed'],
     ['noise', say => "\xfe\xff\xfd" x 30000, want => 'closed'],
     ['an alert of TLS', say => "\x15\3\1\0\2\1\0", want => 'closed'],
-    ['a ServerHello', say => "\x16\3\1\0\4\2\0\0\0", want => 'alert 10, closed'],
+    ['a ServerHello', say => "\x16\3\1\0\4\2\0\0\0",
+        want => 'alert 10, closed'],
 
     ['the end at once', then => 'fin', want => 'closed'],
     ['half a ClientHello, then the end', then => 'fin',
@@ -273,7 +294,15 @@ for (@resets) {
 # ---- at the end ----
 
 $_->() for @later;
-is_deeply([$edge->workers], \@workers, 'the workers are those of the beginning');
+{
+    my $c = Edge::WireClient->new(to => '127.0.0.1:444');
+    my $sent = 0;
+    $c->send(substr $hello, $sent++, 1)
+        until $c->closed(0.1) || $sent == length $hello;
+    cmp_ok($sent, '<', length $hello,
+        'who says a byte at a time has no longer than others');
+}
+is_deeply([$edge->workers], \@workers, 'no worker came to its end');
 unlike($edge->error_log, qr/\[(?:alert|crit|emerg)\]/,
     'none of it is a reason for alarm');
 ok(wait_until(sub { !grep { open_files($_) > $files{$_} } @workers }, 30),

@@ -57,12 +57,27 @@ sub send {
 # server said, if it did.
 sub start_tls {
     my ($self, %o) = @_;
+    $self->begin_tls(0, %o);
+    return $self->finish_tls;
+}
+
+# The same in two steps: at first just so many bytes of the ClientHello.
+sub begin_tls {
+    my ($self, $len, %o) = @_;
     $self->_make_tls(%o);
+    Net::SSLeay::connect($self->{ssl});
+    $self->{hello} = $self->_cut_records($self->_pending);
+    return $self->_put(substr $self->{hello}, 0, $len, '');
+}
+
+sub finish_tls {
+    my ($self) = @_;
+    $self->_put(delete $self->{hello});
     while (1) {
         my $done = Net::SSLeay::connect($self->{ssl});
         # read at once: another call would clear it
         my $why = Net::SSLeay::ERR_error_string(Net::SSLeay::ERR_get_error());
-        $self->_put($self->_cut_records($self->_pending));
+        $self->_put($self->_pending);
         last if $done > 0;
         if ($why =~ /alert (.*)/) {
             $self->{alert} = $1;
@@ -97,11 +112,11 @@ sub hears {
 
 sub heard { $_[0]{in} }
 
-# closed: how the other side ended it ('fin', 'reset'), '' if it did not
-# within the timeout.
+# closed(seconds): how the other side ended it ('fin', 'reset'), '' if it did
+# not within that time.
 sub closed {
-    my ($self) = @_;
-    my $end = time + $self->{timeout};
+    my ($self, $timeout) = @_;
+    my $end = time + ($timeout // $self->{timeout});
     1 while $self->_fill($end);
     return $self->{end};
 }
@@ -153,10 +168,10 @@ sub _pending {
     return $n ? Net::SSLeay::BIO_read($self->{tls_out}, $n) : '';
 }
 
-# The ClientHello again in records of one byte; later ones are encrypted.
+# The ClientHello again, in records of one byte where they are to be cut.
 sub _cut_records {
     my ($self, $bytes) = @_;
-    return $bytes if $self->{cut} ne 'records' || $self->{cut_hello}++;
+    return $bytes if $self->{cut} ne 'records';
     my ($payload, $out) = ('', '');
     while ($bytes =~ s/^(...)(..)//s) {
         $payload .= substr $bytes, 0, unpack('n', $2), '';
