@@ -41,7 +41,7 @@
 /* A client with more than this to send keeps no more. */
 #define OUT_MAX 65536
 #define TICK_NS 200000
-#define BURST_NS 5000000
+#define BURST_NS 20000000
 /* So long nothing comes before messages count as lost. */
 #define DRAIN_NS 300000000LL
 #define TIMES 100000
