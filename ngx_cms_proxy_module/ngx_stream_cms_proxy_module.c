@@ -31,8 +31,7 @@
  * opened TLS the one agreed upon).  Not found before it is known.
  *
  * The access log of the server has a line when a connection is handed on,
- * with status 200; with status 400 if it is none of these, 500 if it has no
- * target.
+ * with status 200; with status 400 if it is none of these or has no target.
  */
 
 
@@ -738,10 +737,10 @@ ngx_stream_cms_proxy_close(ngx_stream_session_t *s,
 
     case CMS_SHARE_REFUSED:
         protocol = cms_preread_name(ctx->found);
-        ngx_log_error(NGX_LOG_ERR, c->log, 0,
+        ngx_log_error(NGX_LOG_INFO, c->log, 0,
                       "\"cms_share\" has no target for \"%s\"%s", protocol,
                       c->ssl ? " in TLS" : "");
-        status = NGX_STREAM_INTERNAL_SERVER_ERROR;
+        status = NGX_STREAM_BAD_REQUEST;
         break;
 
     default:
