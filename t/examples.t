@@ -18,7 +18,7 @@ $site->network;
 # ---- accepted ----
 
 {
-    my ($status, $said) = output($site->in('edge'), 'nginx', '-t');
+    my ($status, $said) = $site->output('edge', 'nginx', '-t');
     is($status, 0, 'nginx -t accepts the example') or diag($said);
     # From 1.25.1 on nginx would have "http2 on", which 1.22 does not know.
     $said =~ s/^.*"listen \.\.\. http2" directive is deprecated.*\n//m;
@@ -27,14 +27,14 @@ $site->network;
 
 SKIP: {
     skip 'no systemd-analyze here', 2 if !-x '/usr/bin/systemd-analyze';
-    my ($status, $said) = output('systemd-analyze', 'verify', '--man=no',
-        'coturn.service');
+    my ($status, $said) = $site->output(undef, 'systemd-analyze', 'verify',
+        '--man=no', 'coturn.service');
     # Debian's own unit has a line that newer systemd calls obsolete.
     $said = join "\n", grep { /cms-edge\.conf|Assert|turn_auth/ }
         split /\n/, $said;
     is($said, '', 'systemd-analyze verify finds no fault in the drop-in');
-    (undef, $said) = output('systemd-analyze', 'security', '--no-pager',
-        '--offline=true', 'coturn.service');
+    (undef, $said) = $site->output(undef, 'systemd-analyze', 'security',
+        '--no-pager', '--offline=true', 'coturn.service');
     my ($exposure) = $said =~ /exposure level .*: ([\d.]+)/;
     cmp_ok($exposure // 10, '<', 2.5, 'and calls the service well confined')
         or diag($said);
@@ -78,7 +78,7 @@ my ($install, $cli, $database, $start, $turn_user)
     my $root = "$Edge::Netns::dir/installed";
     $commands = "set -e; mkdir -p \$root/usr/lib/nginx/modules"
         . " \$root/usr/local/bin \$root/etc/nginx\n$commands";
-    my ($status, $said) = commands($commands, root => $root);
+    my ($status, $said) = $site->commands($commands, root => $root);
     is($status, 0, 'README: install') or diag($said);
     for my $example (sort keys %Edge::Examples::place) {
         my $there = $Edge::Examples::place{$example};
@@ -88,7 +88,7 @@ my ($install, $cli, $database, $start, $turn_user)
     }
 }
 {
-    my ($status, $said) = commands("set -e\n$cli");
+    my ($status, $said) = $site->commands("set -e\n$cli");
     is($status, 0, "README: a password for coturn's CLI") or diag($said);
     Edge::Examples::cli_on();
     my @others = grep { -e && (stat)[2] & 06 }
@@ -97,7 +97,7 @@ my ($install, $cli, $database, $start, $turn_user)
 }
 $site->postgres;
 {
-    my ($status, $said) = commands("set -e\n$database");
+    my ($status, $said) = $site->commands("set -e\n$database");
     is($status, 0, 'README: the database') or diag($said);
 }
 $site->cms(spaces => [{id => '100101', name => 'Proxy webRTC',
@@ -105,16 +105,17 @@ $site->cms(spaces => [{id => '100101', name => 'Proxy webRTC',
 $site->edge;
 
 {
-    my $head = curl('-I', "http://$guest/invited.sf?secret=$secret&id=100101");
+    my $head = $site->curl('-I',
+        "http://$guest/invited.sf?secret=$secret&id=100101");
     like($head, qr{^HTTP/1.1 301 }, 'http leads guests on');
     my $link = quotemeta "/invited.sf?secret=$secret&id=100101";
     like($head, qr{^Location: https://\Q$guest\E$link\r}m,
         'to the same link over https');
-    unlike(curl('-I', 'http://203.0.113.156/'), qr/^Location/m,
+    unlike($site->curl('-I', 'http://203.0.113.156/'), qr/^Location/m,
         'but no other name');
 }
 {
-    my $head = curl('-I', "https://$guest/en-US/home");
+    my $head = $site->curl('-I', "https://$guest/en-US/home");
     like($head, qr{^HTTP/2 200}, 'guests are served over HTTP/2');
     like($head, qr/^strict-transport-security: max-age=\d{8}/mi,
         'and told to come back with https only (HSTS)');
@@ -123,32 +124,32 @@ $site->edge;
 }
 {
     my @gzip = ('-D', '-', '-o', '/dev/null', '-H', 'Accept-Encoding: gzip');
-    my $script = curl(@gzip, "https://$guest/app.js");
+    my $script = $site->curl(@gzip, "https://$guest/app.js");
     like($script, qr/^content-encoding: gzip/mi, 'scripts are packed');
     like($script, qr/^vary: accept-encoding/mi, '... and caches told so');
-    unlike(curl(@gzip, "https://$guest/api/status"), qr/^content-encoding/mi,
-        'JSON, which may hold tokens, is not');
+    unlike($site->curl(@gzip, "https://$guest/api/status"),
+        qr/^content-encoding/mi, 'JSON, which may hold tokens, is not');
 }
 {
     my @curl = ('curl', '-sS', '-m', '10');
     my $status = 'http://192.0.2.168:8445/';
-    my (undef, $page) = output($site->in('inside'), @curl, $status);
+    my (undef, $page) = $site->output('inside', @curl, $status);
     like($page, qr/<h3>cmsweb</, 'the status page is for the inside');
-    (undef, $page) = output($site->in('inside'), @curl,
+    (undef, $page) = $site->output('inside', @curl,
         "$status?format=prometheus");
     like($page, qr/^cms_edge_target_up\{webbridge="cmsweb",/m,
         '... where Prometheus may come from, too');
-    (undef, $page) = output($site->in('edge'), @curl, '-o', '/dev/null', '-w',
+    (undef, $page) = $site->output('edge', @curl, '-o', '/dev/null', '-w',
         '%{http_code}', '--interface', '198.51.100.61', $status);
     is($page, 403, 'from an outside address it is refused');
 }
 {
-    my ($status) = output($site->in('ann'), 'openssl', 's_client', '-tls1_1',
+    my ($status) = $site->output('ann', 'openssl', 's_client', '-tls1_1',
         '-cipher', 'ALL:@SECLEVEL=0', '-connect', "$guest:443");
     isnt($status, 0, 'TLS 1.1 is refused');
 }
 {
-    curl("https://$guest/meeting/100101?secret=$secret");
+    $site->curl("https://$guest/meeting/100101?secret=$secret");
     my $log = '/var/log/nginx/access.log';
     ok(wait_until(sub { slurp($log) =~ m{/meeting/100101} }, 5),
         'the access log says which meeting was asked for');
@@ -158,7 +159,7 @@ $site->edge;
 
 {
     like($start, qr/^nginx -t\n/, 'README: start (done above)');
-    my ($status, $said) = commands($turn_user);
+    my ($status, $said) = $site->commands($turn_user);
     is($status, 0, 'README: the TURN user') or diag($said);
     like($said, qr/^[\w-]{36}\n/, 'CMS gives its TURN server an ID');
 }
@@ -184,7 +185,7 @@ ok(!eval { $site->cms_tool('add', "another\n"); 1 },
     like($status, qr/^CapBnd:\s+0+$/m, 'without any capability');
     like(slurp("/proc/$pid/maps"), qr/turn_auth_plugin\.so/,
         'with the plugin');
-    my (undef, $cli_said) = output($site->in('edge'), $^X, '-MIO::Socket::INET',
+    my (undef, $cli_said) = $site->output('edge', $^X, '-MIO::Socket::INET',
         '-e', <<'PERL');
     my $cli = IO::Socket::INET->new('127.0.0.1:5766') or die "CLI: $@";
     alarm 5;
@@ -205,7 +206,7 @@ PERL
 
 {
     $site->{cms}->stop('KILL');
-    my $page = curl('-i', "https://$guest/");
+    my $page = $site->curl('-i', "https://$guest/");
     like($page, qr{^HTTP/2 502.*Meetings are not available}s,
         'a web bridge that is down gives a page for people');
     unlike($page, qr/octavio\.local|192\.0\.2\./, 'that names nothing inside');
@@ -221,41 +222,3 @@ PERL
     like($@, qr/AssertPathExists/, 'by the assertion');
 }
 done_testing();
-
-# curl of a guest outside: what it printed.
-sub curl {
-    my (undef, $text) = output($site->in('ann'), 'curl', '-sS', '-m', '10',
-        '--cacert', Edge::Certs::ca('outside'), @_);
-    return $text;
-}
-
-# Commands as an administrator types them on the edge, in a checkout that
-# postgres may read, with names and addresses replaced.
-sub commands {
-    my ($commands, %env) = @_;
-    my $checkout = "$Edge::Netns::dir/checkout";
-    if (!-d $checkout) {
-        mkdir $checkout;
-        system('cp', '-r', (map { "$Edge::Netns::root/$_" }
-            'sql', 'conf-examples'), $checkout);
-        symlink "$Edge::Netns::dir/lib", "$checkout/build";
-    }
-    local @ENV{keys %env} = values %env;
-    local $ENV{PATH} = "$Edge::Netns::dir/bin:$ENV{PATH}";
-    return output($site->in('edge'), 'sh', '-c', "cd $checkout\n"
-            . Edge::Examples::substituted($commands));
-}
-
-sub output {
-    my @cmd = @_;
-    my $pid = open(my $out, '-|') // die "fork: $!";
-    if ($pid == 0) {
-        open STDIN, '<', '/dev/null';
-        open STDERR, '>&', \*STDOUT;
-        exec @cmd;
-    }
-    local $/;
-    my $text = <$out> // '';
-    close $out;
-    return ($? >> 8, $text);
-}

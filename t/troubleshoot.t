@@ -166,18 +166,8 @@ sub configure {
     my $text = do { local $/; <$out> };
     close $out or die "nginx -t: $text";
     push @said, $text;
-    my $before = log_length();
-    my ($pid) = slurp('/run/nginx.pid') =~ /(\d+)/;
-    my $old = children($pid);
-    kill 'HUP', $pid;
-    wait_until(sub { my $new = children($pid); $new && $new ne $old })
-        or die 'nginx does not reload';
+    $site->reload_nginx;
     return $text;
-}
-
-sub children {
-    my ($pid) = @_;
-    return slurp("/proc/$pid/task/$pid/children") // '';
 }
 
 # The status page as somebody inside gets it.

@@ -35,6 +35,15 @@ our %place = (
     'cms/turn-server' => '/usr/local/bin/turn-server',
 );
 
+# What an edge that shares port 443 has there.
+our %place_443 = (
+    '443-shared/nginx.conf' => '/etc/nginx/nginx.conf',
+    '443-shared/turnserver.conf' => '/etc/turnserver.conf',
+    '443-shared/nftables.conf' => '/etc/cms-edge/nftables.conf',
+    '443-shared/coturn.service.d/443-shared.conf'
+        => '/etc/systemd/system/coturn.service.d/443-shared.conf',
+);
+
 # Makes the mounts and puts everything in place: the examples, the freshly
 # built module and plugin, certificates.
 sub install {
@@ -43,19 +52,34 @@ sub install {
     make_path("$dir/lib");
     my $modules = $ENV{NGINX_MODULE_DIR} // "$Edge::Netns::root/build";
     my $plugin = "$Edge::Netns::root/build/turn_auth_plugin.so";
-    for my $so (glob("$modules/ngx_*cms*.so"), glob($plugin)) {
+    for my $so (glob("$modules/ngx_*cms*.so"), glob($plugin),
+            glob('/usr/lib/nginx/modules/ngx_stream_module.so')) {
         copy($so, "$dir/lib/") or croak "$so: $!";
     }
-    for my $file (sort keys %place) {
-        my $to = where($file);
-        make_path(dirname($to));
-        spew($to, substituted(slurp("$examples/$file")),
-            (stat "$examples/$file")[2] & 0777);
-    }
+    _put($_) for sort keys %place;
     my ($cert, $key) = Edge::Certs::cert('outside', 'cmsweb.octavio.test');
     copy($cert, '/etc/cms-edge/cmsweb.pem');
     copy($key, '/etc/cms-edge/cmsweb.key');
     copy(Edge::Certs::ca('inside'), '/etc/cms-edge/cms-ca.pem');
+}
+
+# share_443(): takes the files of conf-examples/443-shared instead, as its
+# README says.
+sub share_443 {
+    my @password = slurp('/etc/turnserver.conf') =~ /^(cli-password=.*\n)/m;
+    _put($_) for sort keys %place_443;
+    spew('/etc/turnserver.conf', slurp('/etc/turnserver.conf')
+            . join('', @password), 0640);
+    chown 0, scalar getgrnam('turnserver'), '/etc/turnserver.conf';
+    cli_on() if @password;
+}
+
+sub _put {
+    my ($file) = @_;
+    my $to = where($file);
+    make_path(dirname($to));
+    spew($to, substituted(slurp("$examples/$file")),
+        (stat "$examples/$file")[2] & 0777);
 }
 
 # The password of coturn's CLI, as conf-examples/README.md makes it, where
@@ -83,7 +107,7 @@ sub cli_on {
 # Where install() has put a file of conf-examples/.
 sub where {
     my ($file) = @_;
-    my $to = $place{$file} // croak "no example $file";
+    my $to = $place{$file} // $place_443{$file} // croak "no example $file";
     $to =~ s,^/usr/local/bin/,$Edge::Netns::dir/bin/,;
     return $to;
 }
@@ -105,11 +129,11 @@ sub nginx_argv {
         '/etc/nginx/nginx.conf', '-g', 'daemon off; master_process on;');
 }
 
-# coturn as Debian's unit and our drop-in run it: start()'s argv, user and
+# coturn as Debian's unit and our drop-ins run it: start()'s argv, user and
 # env. Dies where systemd would refuse to start it.
 sub coturn {
     my (@prefix) = @_;
-    my $unit = slurp($drop_in);
+    my $unit = join '', map { slurp($_) } sort glob dirname($drop_in) . '/*';
     for my $path ($unit =~ /^AssertPathExists=(.*)$/mg) {
         -e $path or croak "$drop_in: AssertPathExists=$path";
     }
@@ -128,6 +152,10 @@ sub coturn {
     for my $pre ($unit =~ /^ExecStartPre=\/bin\/sh -c '(.*)'$/mg) {
         system(@as, '/bin/sh', '-c', $pre) == 0
             or croak "$drop_in: ExecStartPre=$pre";
+    }
+    for my $pre ($unit =~ /^ExecStartPre=\+(.*)$/mg) {
+        system(@prefix, split ' ', $pre) == 0
+            or croak "$drop_in: ExecStartPre=+$pre";
     }
     my @env = $unit =~ /^Environment=(.*)$/mg;
     return (argv => [@prefix, @as, 'env', @env,

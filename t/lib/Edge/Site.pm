@@ -115,19 +115,50 @@ sub edge {
     _edit('nginx/nginx.conf', $o{nginx}) if $o{nginx};
     _edit('coturn/turnserver.conf', $o{coturn}) if $o{coturn};
     Edge::Examples::cli_password();
-    my @in = $self->in('edge');
     $self->{nginx} = Edge::Process->start(
         name => 'nginx',
-        argv => [@in, Edge::Examples::nginx_argv()],
+        argv => [$self->in('edge'), Edge::Examples::nginx_argv()],
         stop_signal => 'QUIT',
         ready => sub { (slurp('/run/nginx.pid') // '') =~ /\d/ },
     );
+    $self->_coturn;
+}
+
+sub _coturn {
+    my ($self) = @_;
     $self->{coturn} = Edge::Process->start(
-        name => 'coturn', Edge::Examples::coturn(@in),
+        name => 'coturn', Edge::Examples::coturn($self->in('edge')),
         ready_log => qr/Total (General servers|relay threads)/,
     );
 }
 
+# Changes a running edge over to conf-examples/443-shared, as its README says:
+# coturn first, which gives TCP 3478 up.
+sub share_443 {
+    my ($self) = @_;
+    Edge::Examples::share_443();
+    _edit('443-shared/nginx.conf', \&_internal_name)
+        if $self->{internal_name_only};
+    $self->{net}->let_in('tcp', 5349);
+    $self->{coturn}->stop;
+    $self->_coturn;
+    $self->reload_nginx;
+}
+
+# Returns when workers of the new configuration have taken over.
+sub reload_nginx {
+    my ($self) = @_;
+    my $pid = $self->{nginx}->pid;
+    my $children = sub { slurp("/proc/$pid/task/$pid/children") // '' };
+    my $before = $children->();
+    $self->{nginx}->signal('HUP');
+    wait_until(sub {
+        my %before = map { $_ => 1 } split ' ', $before;
+        grep { !$before{$_} } split ' ', $children->();
+    }) or croak 'nginx does not reload: ' . $self->logs;
+}
+
+# nginx.conf's lines for such a web bridge.
 sub _internal_name {
     for my $directive ('upstream_host  internal', 'rewrite_websocket  on') {
         s/^( +)# ($directive;)/$1$2/m or croak "nginx.conf has no $directive";
@@ -170,6 +201,49 @@ sub cms_tool {
     close $out or croak "turn-server $arguments failed: $text";
     $text =~ s/\s+\z//;
     return $text;
+}
+
+# output('ann', argv): exit status and all that it said, in that place (undef:
+# here).
+sub output {
+    my ($self, $where, @argv) = @_;
+    unshift @argv, $self->in($where) if defined $where;
+    my $pid = open(my $out, '-|') // croak "fork: $!";
+    if ($pid == 0) {
+        open STDIN, '<', '/dev/null';
+        open STDERR, '>&', \*STDOUT;
+        exec @argv;
+    }
+    local $/;
+    my $text = <$out> // '';
+    close $out;
+    return ($? >> 8, $text);
+}
+
+# curl of a guest outside: what it said.
+sub curl {
+    my ($self, @arguments) = @_;
+    my (undef, $text) = $self->output('ann', 'curl', '-sS', '-m', '10',
+        '--cacert', Edge::Certs::ca('outside'), @arguments);
+    return $text;
+}
+
+# Commands of a README as an administrator types them on the edge, in a
+# checkout that postgres may read, with names and addresses replaced: exit
+# status and what they said.
+sub commands {
+    my ($self, $commands, %env) = @_;
+    my $checkout = "$Edge::Netns::dir/checkout";
+    if (!-d $checkout) {
+        mkdir $checkout;
+        system('cp', '-r', (map { "$Edge::Netns::root/$_" }
+            'sql', 'conf-examples'), $checkout);
+        symlink "$Edge::Netns::dir/lib", "$checkout/build";
+    }
+    local @ENV{keys %env} = values %env;
+    local $ENV{PATH} = "$Edge::Netns::dir/bin:$ENV{PATH}";
+    return $self->output('edge', 'sh', '-c', "cd $checkout\n"
+            . Edge::Examples::substituted($commands));
 }
 
 # What nginx and coturn have logged so far.

@@ -15,8 +15,8 @@ package Edge::Topology;
 #                                      inside (CMS) 192.0.2.180
 #
 # The firewall lets in what the how-to lists, and nothing else: TCP 443 (and
-# 80), TCP and UDP 3478, UDP 24000-29999. Guests have no route to anything
-# behind it.
+# 80), TCP and UDP 3478, UDP 24000-29999; more with let_in('tcp', 5349).
+# Guests have no route to anything behind it.
 #
 #   my $net = Edge::Topology->new;    # new(split_dns => 0): below
 #   Edge::Process->start(name => 'nginx', argv => [$net->in('edge'), ...]);
@@ -138,6 +138,14 @@ sub resolve {
     my ($address) = (<$out> // '') =~ /^(\S+)/;
     close $out;
     return $address;
+}
+
+# A further port from outside to the edge.
+sub let_in {
+    my ($self, $protocol, $port) = @_;
+    system('ip', 'netns', 'exec', 'firewall', 'nft', 'add rule ip filter'
+            . " forward iif out ip daddr $address{lan2} $protocol dport $port"
+            . ' accept') == 0 or croak 'nft failed';
 }
 
 sub places { qw(ann bob firewall edge inside) }
