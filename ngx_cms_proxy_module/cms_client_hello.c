@@ -9,6 +9,7 @@
 
 #define RECORD_HEADER 5
 #define RECORD_MAX 16384 /* RFC 8446 section 5.1 */
+#define EMPTY_RECORDS 32 /* that OpenSSL takes, though nobody may send any */
 #define RECORD_HANDSHAKE 22
 #define MESSAGE_HEADER 4
 #define MESSAGE_CLIENT_HELLO 1
@@ -44,6 +45,7 @@ typedef struct {
     size_t pos;
     size_t got;  /* of the message, before pos */
     size_t want; /* its length with header, as far as that is known */
+    size_t empty;
     unsigned char header[MESSAGE_HEADER];
 } records_t;
 
@@ -78,8 +80,9 @@ read_record(records_t *r, cms_client_hello_t *h)
         return more(h, r->pos + RECORD_HEADER + r->want - r->got);
     }
     size = number(p + 3, 2);
-    if (p[0] != RECORD_HANDSHAKE || p[1] != 3 || size == 0 ||
-        size > RECORD_MAX) {
+    r->empty += size == 0;
+    if (p[0] != RECORD_HANDSHAKE || p[1] != 3 || size > RECORD_MAX ||
+        r->empty > EMPTY_RECORDS) {
         return CMS_CLIENT_HELLO_BAD;
     }
     r->pos += RECORD_HEADER;
@@ -101,7 +104,7 @@ static cms_client_hello_status_t
 find_end(cms_client_hello_t *h, const unsigned char *p, size_t len,
          size_t *message_len)
 {
-    records_t r = {p, len, 0, 0, MESSAGE_HEADER, {0}};
+    records_t r = {p, len, 0, 0, MESSAGE_HEADER, 0, {0}};
     cms_client_hello_status_t status;
 
     if (len > 0 && (p[0] != RECORD_HANDSHAKE || (len > 1 && p[1] != 3))) {

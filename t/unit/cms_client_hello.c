@@ -351,6 +351,11 @@ typedef struct {
     "0303 0000000000000000000000000000000000000000000000000000"                \
     "000000000000 "
 
+#define HELLO "16 0301 002d 01000029" BODY "00 0002 1301 01 00 "
+#define EMPTY "16 0301 0000 "
+#define EMPTY_8 EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY EMPTY
+#define EMPTY_32 EMPTY_8 EMPTY_8 EMPTY_8 EMPTY_8
+
 static const none_case_t none_cases[] = {
     {"nothing", "", MORE},
     {"a first byte", "16", MORE},
@@ -361,14 +366,21 @@ static const none_case_t none_cases[] = {
     {"a hello of SSLv2", "802e 01 0301 0015 0000 0010", NO},
     {"version 3.0", "16 0300 0026", MORE},
     {"a version yet to come", "16 03ff 0026", MORE},
-    {"an empty record", "16 0301 0000", BAD},
+    {"an empty record", "16 0301 0000", MORE},
+    {"empty records before it", EMPTY EMPTY HELLO, OK},
+    {"empty records inside it",
+     "16 0301 0001 01" EMPTY "16 0301 0005 0000290303" EMPTY
+     "16 0301 0027 0000000000000000000000000000000000000000000000000000"
+     "000000000000 00 0002 1301 01 00", OK},
+    {"32 empty records", EMPTY_32, MORE},
+    {"33 empty records", EMPTY_32 EMPTY, BAD},
+    {"33 empty records inside it", "16 0301 0001 01" EMPTY_32 EMPTY, BAD},
     {"a record too long", "16 0301 4001", BAD},
     {"the longest record", "16 0301 4000", MORE},
     {"a ServerHello", "16 0301 0004 02", BAD},
     {"a HelloRequest", "16 0301 0004 00", BAD},
     {"an alert inside it", "16 0301 0002 0100 15 0301 0002", BAD},
     {"another version inside it", "16 0301 0002 0100 16 0201 0002", BAD},
-    {"an empty record inside it", "16 0301 0002 0100 16 0301 0000", BAD},
     {"an empty message", "16 0301 0004 01000000", BAD},
     {"only a random", "16 0301 0026 01000022" BODY, BAD},
     {"a session id too long for it",
@@ -377,8 +389,7 @@ static const none_case_t none_cases[] = {
      "16 0301 002d 01000029" BODY "00 0004 1301 01 00", BAD},
     {"compression methods too long",
      "16 0301 002b 01000027" BODY "00 0000 03 0000", BAD},
-    {"no extensions at all", "16 0301 002d 01000029" BODY "00 0002 1301 01 00",
-     OK},
+    {"no extensions at all", HELLO, OK},
     {"a record that goes on behind it",
      "16 0301 0040 01000029" BODY "00 0002 1301 01 00", OK},
     {"half a length of extensions",
