@@ -2,9 +2,10 @@ package Edge::Demo;
 
 # The story that `make demo` and t/demo.t tell: the how-to's network comes up
 # with the examples of conf-examples/, then its *Verify* steps are walked
-# through by two guests with real browsers, over UDP and over TCP, and at last
-# by a guest and somebody inside, in the Call Bridge's place. Where the how-to
+# through by two guests with real browsers, over UDP and over TCP, and then by
+# a guest and somebody inside, in the Call Bridge's place. Where the how-to
 # needs split DNS, here is none: the inside has never heard of the guest URI.
+# At last the edge shares its port 443, for a guest who has nothing else.
 #
 #   Edge::Demo->new->run(sub { my ($title, $error, $seconds) = @_; ... });
 
@@ -16,11 +17,13 @@ use Edge::Process qw(wait_until);
 use Edge::Site;
 use Edge::Topology;
 use File::Path qw(make_path);
+use JSON::PP;
 use Time::HiRes qw(time);
 
 my %at = %Edge::Topology::address;
 my $frames = 30;
 my $url = $Edge::Site::url;
+my $name = $url =~ s{^https://}{}r;
 my $secret = 'JiVWTlcQRkFnBcWL9bCGzA';
 
 my @story = (
@@ -35,7 +38,7 @@ my @story = (
     ['nginx and coturn run as conf-examples/ say for such a web bridge',
         sub { $_[0]{site}->edge }],
     ['CMS knows the TURN server and reaches it',
-        sub { $_[0]{site}->turn_server }],
+        sub { $_[0]{turn_server} = $_[0]{site}->turn_server }],
     ["Verify step 1: $url shows *Join call*", \&step1],
     ['Verify step 2: *Join call*, meeting ID 100101', \&step2],
     ['Verify step 3: a name, the space is *Proxy webRTC*, *Join call*',
@@ -58,6 +61,14 @@ my @story = (
     ['The firewall drops UDP: the guest comes back', \&guest_returns],
     ["... over TCP alone, the guest's relay is $at{nat}, inside $at{lan2}",
         sub { $_[0]->relayed_to_inside('tcp') }],
+    ['The edge changes over to conf-examples/443-shared: one port for all',
+        \&share_443],
+    ['The guest is in a hotel that lets out nothing but TCP 443', \&hotel],
+    ["... page, wss and turn:$name:443?transport=tcp: video both ways",
+        sub { $_[0]->only_443("turn:$name:443?transport=tcp", 'tcp') }],
+    ["... page, wss and turns:$name:443: video both ways",
+        sub { $_[0]->only_443("turns:$name:443", 'tls') }],
+    ['The status page counts what came to port 443', \&status_443],
     ["Nothing that the guest's browser sent or was sent names the inside",
         \&no_name_of_the_inside],
 );
@@ -266,7 +277,7 @@ sub guest_joins {
 # relay at the NAT address, and media then comes to the Call Bridge from the
 # edge's own address and the same port, which it tells the guest.
 sub relayed_to_inside {
-    my ($self, $protocol) = @_;
+    my ($self, $protocol, $picture) = @_;
     my $guest = $self->{ann}->call(sub {
         return _plays_over($protocol)->($_[0])
             && $_[0]{local}{address} eq $at{lan2};
@@ -281,7 +292,49 @@ sub relayed_to_inside {
         or croak "the guest's relay port $port is none it offered";
     _is($guest->{remote}{address}, $at{cms}, 'where the guest sends to');
     _is($inside->{remote}{port}, $port, 'the port the Call Bridge sends to');
-    $self->picture($_, "inside-$protocol") for qw(ann inside);
+    $self->picture($_, ($picture // 'inside') . "-$protocol")
+        for qw(ann inside);
+}
+
+# ---- one port 443 ----
+
+sub share_443 {
+    my ($self) = @_;
+    my $site = $self->{site};
+    $site->share_443;
+    $site->cms_tool("tcp-port $self->{turn_server} 443");
+}
+
+# With a name server of its own.
+sub hotel {
+    my ($self) = @_;
+    $self->{site}->lets_out('ann', 'tcp dport 443', 'udp dport 53');
+    my $said = ($self->{site}->output('ann', 'curl', '-sS', '-m', '1',
+        "http://$name/"))[1];
+    $said =~ /timed? out/i or croak "port 80 is reached: $said";
+}
+
+# CMS would have given the guest turn:$at{nat}:443 as well; here there is one
+# way, by name.
+sub only_443 {
+    my ($self, $ice, $protocol) = @_;
+    my $site = $self->{site};
+    $site->{cms}->change(iceServers => [{urls => [$ice],
+        username => 'turnuser', credential => $site->password}]);
+    $self->guest_joins;
+    _is($self->{ann}->run('performance.getEntriesByType("navigation")[0]'
+            . '.nextHopProtocol'), 'h2', 'what the page came over');
+    $self->relayed_to_inside($protocol, '443');
+}
+
+sub status_443 {
+    my ($self) = @_;
+    my $status = ($self->{site}->output('inside', 'curl', '-sS', '-m', '10',
+        "http://$at{lan1}:8445/?format=json"))[1];
+    my $share = eval { decode_json($status) }->{share}{connections}
+        // {};
+    $share->{$_} or croak "no $_ is counted: $status"
+        for qw(https turn_tcp turn_tls);
 }
 
 # ---- checking ----

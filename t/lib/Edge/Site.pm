@@ -276,4 +276,14 @@ sub turn_only {
         or croak "nft '$rules' failed";
 }
 
+# lets_out('ann', 'tcp dport 443', ...): what the network that a guest is in
+# lets out; nothing else, in running calls as well.
+sub lets_out {
+    my ($self, $who, @open) = @_;
+    my $accept = join ' ', map { "$_ accept;" } @open;
+    system('ip', 'netns', 'exec', $who, 'nft', 'table ip hotel { chain out {'
+            . ' type filter hook output priority 0; policy drop;'
+            . " oif lo accept; $accept }; }") == 0 or croak 'nft failed';
+}
+
 1;
