@@ -75,8 +75,8 @@ SANITIZED = $(filter-out t/plugin-others.t t/plugin-secrets.t,$(wildcard t/plugi
 sanitize: deps all	## nginx and plugin tests under the sanitizers
 	@# plugin-others.t: psql hangs in libp11-kit's exit handler under ASan;
 	@# plugin-secrets.t reads all memory, of which sanitizers map terabytes
-	@t/sanitize t/nginx-*.t t/rewrite-spellings.t t/rewrite-random-nginx.t \
-	  $(SANITIZED)
+	@t/sanitize t/nginx-*.t t/stream-*.t t/rewrite-spellings.t \
+	  t/rewrite-random-nginx.t $(SANITIZED)
 	@t/sanitize -t $(SANITIZED)
 
 # Where the examples and nginx's modules/ expect things; by rename, since a

@@ -32,6 +32,26 @@
  *
  * The access log of the server has a line when a connection is handed on,
  * with status 200; with status 400 if it is none of these or has no target.
+ *
+ * Behind https= and http= all is as with a listener of their own, but:
+ *
+ *   - what belongs to the socket or comes before the first byte is of this
+ *     server: parameters of "listen", so_keepalive, proxy_protocol and
+ *     set_real_ip_from, limit_conn (a connection counts as long as it lasts),
+ *     allow and deny.  $server_addr and $server_port, and so redirects, are
+ *     those that the client connected to.
+ *   - what belongs to TLS is, behind http=, of the stream server: its
+ *     certificates (for every name; "ssl_certificate" can be a variable),
+ *     ssl_protocols, sessions, and ssl_handshake_timeout, 60s by default.
+ *     There is HTTP/1.1 only; no ssl_verify_client (refused, unless the
+ *     stream server has it), ssl_reject_handshake, ssl_stapling and
+ *     ssl_early_data of http.  The http server is found by Host alone, and
+ *     $ssl_... are those of the connection that was opened.
+ *   - the time to say the first bytes is timeout=; client_header_timeout
+ *     begins after that.
+ *
+ * Not accepted by "nginx -t": a target that is no listener of its kind, UDP,
+ * ssl_preread beside it, an event method that is not edge-triggered.
  */
 
 

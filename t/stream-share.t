@@ -256,7 +256,9 @@ closed_as(https(alpn => []), $late, 'nor one that says nothing in TLS');
 
 sub logged {
     my ($line) = @_;
-    return wait_until(sub { (slurp("$dir/stream.log") // '') =~ /^\Q$line\E$/m });
+    return wait_until(sub {
+        (slurp("$dir/stream.log") // '') =~ /^\Q$line\E$/m;
+    });
 }
 
 who(https(from => '127.0.0.21'));
@@ -293,5 +295,26 @@ $_->close for $before, $not_yet, $h2;
 is($edge->stop, 0, 'nginx ends as it should');
 unlike($edge->error_log, qr/\[(?:alert|emerg|crit)\]/,
     'without anything alarming in its log');
+
+# ---- more clients than worker_connections ----
+
+{
+    my $small = Edge::Nginx->start(name => 'small', workers => 1,
+        connections => 40, http => <<"CONF", stream => <<"CONF");
+$tls
+server { listen 127.0.0.1:4443 ssl; return 200 "welcome"; }
+CONF
+server { listen 127.0.0.1:443; cms_share https=127.0.0.1:4443 timeout=20s; }
+CONF
+    my @silent = map { client() } 1 .. 100;
+    is(who(https()), 'welcome', 'silent clients keep nobody out');
+    my @slow = map { client() } 1 .. 100;
+    $_->send("\x16\x03\x01\x02\x00\x01") for @slow;
+    is(who(https()), 'welcome', 'nor do those that never finish');
+    like($small->error_log, qr/before its connection was needed/,
+        'the log says who had to go');
+    $_->close for @silent, @slow;
+    $small->stop;
+}
 
 done_testing;
