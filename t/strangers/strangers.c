@@ -42,7 +42,7 @@
 #include <unistd.h>
 
 #define HOST "cmsweb.octavio.test"
-#define REQUEST "GET / HTTP/1.1\r\nHost: " HOST "\r\n\r\n"
+#define REQUEST "GET /en-US/home HTTP/1.1\r\nHost: " HOST "\r\n\r\n"
 #define GARBAGE_MAX 300
 #define TICK_MS 5
 #define KINDS 8
