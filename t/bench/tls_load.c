@@ -57,8 +57,12 @@ static struct {
     long requests;
     long connections;
     double seconds;
-} options = {.name = "localhost", .version = TLS1_3_VERSION, .clients = 1,
-             .requests = 1, .connections = -1, .seconds = 1e9};
+} options = {.name = "localhost",
+             .version = TLS1_3_VERSION,
+             .clients = 1,
+             .requests = 1,
+             .connections = -1,
+             .seconds = 1e9};
 
 static SSL_CTX *tls;
 static atomic_long connections, requests, resumed;
@@ -174,8 +178,10 @@ static void ask_http1(struct client *c)
     char text[256], *head_end, *length;
     size_t n, whole;
 
-    n = (size_t)snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: %s\r\n"
-                         "\r\n", options.name);
+    n = (size_t)snprintf(text, sizeof(text),
+                         "GET / HTTP/1.1\r\nHost: %s\r\n"
+                         "\r\n",
+                         options.name);
     put(c, text, n);
     do {
         get(c);
@@ -332,8 +338,8 @@ static void run(void)
         pthread_join(clients[i].thread, NULL);
     }
     printf("{\"connections\":%ld,\"requests\":%ld,\"resumed\":%ld,"
-           "\"seconds\":%.3f}\n", connections, requests, resumed,
-           now() - begun);
+           "\"seconds\":%.3f}\n",
+           connections, requests, resumed, now() - begun);
 }
 
 static void make_tls(void)
@@ -358,19 +364,36 @@ int main(int argc, char **argv)
 
     while ((o = getopt(argc, argv, "s:c:V:A:n:k:N:T:R")) != -1) {
         switch (o) {
-        case 's': stun_parse_address(optarg, &options.server); break;
-        case 'c': options.name = optarg; break;
-        case 'V':
-            options.version = strcmp(optarg, "1.2") ? TLS1_3_VERSION
-                                                    : TLS1_2_VERSION;
+        case 's':
+            stun_parse_address(optarg, &options.server);
             break;
-        case 'A': options.alpn = optarg; break;
-        case 'n': options.clients = atoi(optarg); break;
-        case 'k': options.requests = atol(optarg); break;
-        case 'N': options.connections = atol(optarg); break;
-        case 'T': options.seconds = atof(optarg); break;
-        case 'R': options.resume = 1; break;
-        default: usage();
+        case 'c':
+            options.name = optarg;
+            break;
+        case 'V':
+            options.version =
+                strcmp(optarg, "1.2") ? TLS1_3_VERSION : TLS1_2_VERSION;
+            break;
+        case 'A':
+            options.alpn = optarg;
+            break;
+        case 'n':
+            options.clients = atoi(optarg);
+            break;
+        case 'k':
+            options.requests = atol(optarg);
+            break;
+        case 'N':
+            options.connections = atol(optarg);
+            break;
+        case 'T':
+            options.seconds = atof(optarg);
+            break;
+        case 'R':
+            options.resume = 1;
+            break;
+        default:
+            usage();
         }
     }
     if (!options.server.ss_family || options.clients < 1 ||

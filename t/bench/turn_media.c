@@ -146,8 +146,8 @@ static int flush(struct client *c)
 
 static void put(struct client *c, const void *p, size_t n)
 {
-    int done = c->ssl ? SSL_write(c->ssl, p, (int)n)
-                      : BIO_write(c->out, p, (int)n);
+    int done =
+        c->ssl ? SSL_write(c->ssl, p, (int)n) : BIO_write(c->out, p, (int)n);
 
     if (done != (int)n) {
         die("write");
@@ -615,25 +615,46 @@ static void read_options(int argc, char **argv)
 
     while ((o = getopt(argc, argv, "s:a:u:p:c:V:n:l:w:r:T:d:")) != -1) {
         switch (o) {
-        case 's': o = stun_parse_address(optarg, &options.server); break;
-        case 'a': o = stun_parse_address(optarg, &options.peer); break;
-        case 'u': options.user = optarg; break;
-        case 'p': options.password = optarg; break;
-        case 'c': options.name = optarg; break;
-        case 'V':
-            options.version = strcmp(optarg, "1.2") ? TLS1_3_VERSION
-                                                    : TLS1_2_VERSION;
+        case 's':
+            o = stun_parse_address(optarg, &options.server);
             break;
-        case 'n': options.clients = atoi(optarg); break;
-        case 'l': options.length = atoi(optarg); break;
-        case 'w': options.window = atoi(optarg); break;
-        case 'r': options.rate = atof(optarg); break;
-        case 'T': options.seconds = atof(optarg); break;
+        case 'a':
+            o = stun_parse_address(optarg, &options.peer);
+            break;
+        case 'u':
+            options.user = optarg;
+            break;
+        case 'p':
+            options.password = optarg;
+            break;
+        case 'c':
+            options.name = optarg;
+            break;
+        case 'V':
+            options.version =
+                strcmp(optarg, "1.2") ? TLS1_3_VERSION : TLS1_2_VERSION;
+            break;
+        case 'n':
+            options.clients = atoi(optarg);
+            break;
+        case 'l':
+            options.length = atoi(optarg);
+            break;
+        case 'w':
+            options.window = atoi(optarg);
+            break;
+        case 'r':
+            options.rate = atof(optarg);
+            break;
+        case 'T':
+            options.seconds = atof(optarg);
+            break;
         case 'd':
             options.up = strcmp(optarg, "down") != 0;
             options.down = strcmp(optarg, "up") != 0;
             break;
-        default: usage();
+        default:
+            usage();
         }
         if (o == -1) {
             usage();
