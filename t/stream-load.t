@@ -21,6 +21,7 @@ my $at_a_time = $ENV{AT_A_TIME} || 100;
 my @kinds = qw(h2 tls stun-tls stun http garbage hello silent);
 my $host = 'cmsweb.octavio.test';
 my ($cert, $key) = Edge::Certs::cert('outside', $host);
+$SIG{PIPE} = 'IGNORE';
 my $turn = Edge::Coturn->start(conf => ['tcp-proxy-port=3479']);
 my $tls = "ssl_certificate $cert; ssl_certificate_key $key;"
     . ' ssl_protocols TLSv1.2 TLSv1.3;';
@@ -158,6 +159,29 @@ ok(wait_until(sub { open_files($turn->pid) eq $of_turn }, 60),
 timeouts('afterwards');
 my $after = one_of_each();
 is(scalar(grep { $_->{failed} } values %$after), 0, 'and all goes on');
+
+# ---- more of them than connections ----
+
+my $small = Edge::Nginx->start(name => 'small', workers => 1,
+    connections => 96, log_format => undef, error_level => 'notice',
+    http => "$tls server { listen 127.0.0.1:4444 ssl; return 200 here; }",
+    stream => <<"CONF");
+server { listen 127.0.0.1:444; cms_share https=127.0.0.1:4444 timeout=1h; }
+CONF
+my $silent = Edge::Strangers->start(kinds => ['silent'], at_a_time => 300,
+    per_second => 100, to => '127.0.0.1:444');
+ok(wait_until(sub { open_files($small->workers) >= 90 }, 60),
+    'where connections run out ...');
+my @answers = map {
+    my $c = Edge::HttpClient->new(to => '127.0.0.1:444', tls => $host);
+    $c ? $c->get('/', Host => $host)->status : 'none';
+} 1 .. 20;
+is("@answers", join(' ', (200) x 20),
+    '... those go first who say nothing');
+$silent->stop;
+$small->stop;
+unlike($small->error_log, qr/\[(?:alert|emerg|crit)\]/,
+    '... and nothing alarming is logged');
 
 # nginx tells at its end of what it lost sight of
 $edge->stop;

@@ -17,8 +17,8 @@
  * begin in a second at most, -m each leaves within so many ms, by chance, with
  * FIN, RST or close_notify (0: once it has its answer, or is closed).
  *
- * Each has its own address in 127.0.0.0/8. Prints "ready" when so many as -c
- * have connected, or all; at the end how it went for each kind, in one line of
+ * Each has its own address in 127.0.0.0/8. Prints "ready" when as many as -c
+ * have connected, or all, or at once with -r; at the end how it went for each kind, in one line of
  * JSON: {"h2":{"begun":9,"answered":7,"closed":1,"left":8,"failed":0},…}
  * (answered: as this kind expects; closed: by the other side; failed: no
  * connection).
@@ -90,7 +90,7 @@ static struct {
 static struct client *clients;
 static int epoll_fd;
 static SSL_CTX *tls;
-static long begun, there;
+static long begun, connected, there;
 static int is_ending;
 
 static double now_ms(void)
@@ -281,6 +281,7 @@ static void go_on(struct client *c, unsigned events)
             return;
         }
         c->is_connected = 1;
+        connected++;
     }
     if (!speak(c) || ((!c->ssl || c->has_said) && !hear(c))) {
         end(c, &c->kind->closed);
@@ -388,16 +389,6 @@ static void listen_to_stdin(void)
     }
 }
 
-static long connected(void)
-{
-    long n = 0;
-
-    for (int i = 0; i < options.at_a_time; i++) {
-        n += clients[i].kind && clients[i].is_connected;
-    }
-    return n;
-}
-
 static void run(void)
 {
     struct epoll_event events[256];
@@ -417,7 +408,7 @@ static void run(void)
             }
         }
         listen_to_stdin();
-        if (!is_ready && (connected() == options.at_a_time || is_over() ||
+        if (!is_ready && (connected >= options.at_a_time || is_over() ||
                           options.per_second)) {
             is_ready = 1;
             puts("ready");
