@@ -302,6 +302,8 @@ $_->() for @later;
     cmp_ok($sent, '<', length $hello,
         'who says a byte at a time has no longer than others');
 }
+my @claimed = $edge->access_log =~ /^(\S+) .*"PROXY TCP4 /mg;
+is_deeply(\@claimed, ['127.0.0.77'], 'nobody has the address that it claims');
 is_deeply([$edge->workers], \@workers, 'no worker came to its end');
 unlike($edge->error_log, qr/\[(?:alert|crit|emerg)\]/,
     'none of it is a reason for alarm');
