@@ -63,7 +63,8 @@ $site->share_443;
 like($start, qr/^nginx -t\n.*coturn\n.*reload nginx\n/s,
     'README: start (done)');
 {
-    my ($status, $said) = $site->output('edge', 'nginx', '-t');
+    my ($status, $said) = $site->output('edge',
+        (Edge::Examples::nginx_argv())[0 .. 2], '-t');
     is($status, 0, 'nginx -t accepts the example') or diag($said);
     $said =~ s/^.*"listen \.\.\. http2" directive is deprecated.*\n//m;
     unlike($said, qr/\[warn\]/, 'without a warning');
@@ -78,12 +79,15 @@ SKIP: {
         'systemd-analyze verify finds no fault in the drop-in');
 }
 {
-    my (undef, $said) = $site->output('edge', qw(ss -Hlntup));
-    my %port = map { /^(\w+) .*?:(\d+) .*\(\("(\w+)"/ ? ("$3 $1 $2" => 1) : () }
-        split /\n/, $said;
-    ok($port{"nginx tcp $_"}, "nginx has TCP $_") for 443, 3478, 5349;
-    ok($port{'turnserver udp 3478'}, 'coturn has UDP 3478');
+    my %port;
+    my $look = sub {
+        %port = map { /^(\w+) .*?:(\d+) .*\(\("(\w+)"/ ? ("$3 $1 $2" => 1) : () }
+            split /\n/, ($site->output('edge', qw(ss -Hlntup)))[1];
+    };
+    ok(wait_until(sub { $look->(); $port{'turnserver udp 3478'} }),
+        'coturn has UDP 3478');
     ok(!$port{'turnserver tcp 3478'}, '... and no TCP 3478');
+    ok($port{"nginx tcp $_"}, "nginx has TCP $_") for 443, 3478, 5349;
 }
 
 # ---- pages ----
@@ -166,7 +170,9 @@ for my $o ({}, {tcp => 1}) {
             && $figures->{relays}{tcp} == 5 && $figures->{relays}{udp} == 1;
     }), "the plugin's figures: five guests over TCP, one over UDP")
         or diag(explain($figures));
+    # coturn 4.5 has UDP on 3479 as well (RFC 5780).
     is_deeply([sort map { "$_->{protocol} $_->{address}:$_->{port}" }
+        grep { $_->{protocol} eq 'tcp' || $_->{port} == 3478 }
         @{$figures->{listening}}],
         [sort map { ("tcp $_:3479", "udp $_:3478") } @at{qw(lan1 lan2)}],
         '... and where coturn listens');

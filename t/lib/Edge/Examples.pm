@@ -120,6 +120,9 @@ sub substituted {
         $to =~ s,\@LIB\@,$Edge::Netns::dir/lib,;
         $text =~ s/$from/$to/g;
     }
+    # That of the distribution; another nginx has it built in.
+    $text =~ s/^load_module \S*ngx_stream_module\.so;.*\n//m
+        if $ENV{NGINX_BINARY};
     return $text;
 }
 
