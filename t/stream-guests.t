@@ -41,7 +41,7 @@ my $tls = "ssl_certificate $cert; ssl_certificate_key $key;"
     . ' ssl_protocols TLSv1.2 TLSv1.3;';
 my $edge = Edge::Nginx->start(log_format => undef, error_level => 'notice',
     connections => $connections,
-    main => 'worker_rlimit_nofile ' . (2 * $connections) . ';',
+    main => 'worker_rlimit_nofile ' . ($connections + 500) . ';',
     http => <<"CONF", stream => <<"CONF");
 $tls
 cms_webbridge cmsweb {
@@ -107,7 +107,8 @@ sub flood {
     my @strangers = (
         Edge::Strangers->start(kinds => ['silent'], at_a_time => $silent),
         Edge::Strangers->start(kinds => ['garbage', 'hello'],
-            at_a_time => 1000, per_second => $garbage, stay_ms => 500));
+            at_a_time => $garbage / 2, per_second => $garbage,
+            stay_ms => 500));
     ok(wait_until(sub { open_files() >= $silent }, 30),
         "$which: $silent say nothing, $garbage a second talk garbage")
         if $connections > $silent;

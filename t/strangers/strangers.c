@@ -18,7 +18,7 @@
  * FIN, RST or close_notify (0: once it has its answer, or is closed).
  *
  * Each has its own address in 127.0.0.0/8. Prints "ready" when as many as -c
- * have connected, or all, or at once with -r; at the end how it went for each kind, in one line of
+ * have connected, or all; at the end how it went for each kind, in one line of
  * JSON: {"h2":{"begun":9,"answered":7,"closed":1,"left":8,"failed":0},…}
  * (answered: as this kind expects; closed: by the other side; failed: no
  * connection).
@@ -408,8 +408,7 @@ static void run(void)
             }
         }
         listen_to_stdin();
-        if (!is_ready && (connected >= options.at_a_time || is_over() ||
-                          options.per_second)) {
+        if (!is_ready && (connected >= options.at_a_time || is_over())) {
             is_ready = 1;
             puts("ready");
             fflush(stdout);
