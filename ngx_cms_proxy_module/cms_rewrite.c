@@ -44,7 +44,7 @@ typedef struct {
 enum {
     NAME_CHAR = 1,  /* part of a host name for a reader: "." joins labels, */
                     /* and what is not ASCII is IDN */
-    ESCAPE_END = 2, /* the last byte of an escape, maybe */
+    ESCAPE_END = 2, /* the last byte of an escape or of UTF-8, maybe */
     GOES_ON = 4,    /* behind a name: there is more to look at */
 };
 
@@ -56,11 +56,23 @@ static const unsigned char byte_class[256] = {
     ['g' ... 'm'] = N, ['n'] = E, ['o' ... 'q'] = N, ['r'] = E, ['s'] = N,
     ['t'] = E, ['u'] = N, ['v'] = E, ['w' ... 'z'] = N, ['-'] = N, ['_'] = N,
     ['.'] = N | GOES_ON, [':'] = GOES_ON, ['%'] = GOES_ON, ['\\'] = GOES_ON,
-    [0x80 ... 0xff] = N,
+    [0x80 ... 0xbf] = E, [0xc0 ... 0xff] = N,
 };
 
 #undef N
 #undef E
+
+/* What is not ASCII and no name character: see cms_rewrite.h. */
+static const struct {
+    unsigned short from, to;
+} separators[] = {
+    {0x80, 0xa9},     {0xab, 0xb4},     {0xb6, 0xb9},     {0xbb, 0xbf},
+    {0x2000, 0x207f}, {0x3000, 0x3004}, {0x3008, 0x301f}, {0xfeff, 0xfeff},
+    {0xff01, 0xff0c}, {0xff0f, 0xff0f}, {0xff1a, 0xff20},
+};
+
+/* What all separators are read as. */
+#define SEPARATOR '\n'
 
 static int
 hex_value(unsigned char c)
@@ -84,6 +96,50 @@ static int
 is_name_char(int c)
 {
     return c >= 0 && (byte_class[c] & NAME_CHAR);
+}
+
+/* Whether one of the code points from first to last separates. */
+static int
+has_separator(unsigned first, unsigned last)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(separators) / sizeof(*separators); i++) {
+        if (first <= separators[i].to && last >= separators[i].from) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* What a code point below 256 is to a name. */
+static int
+latin1_char(int c)
+{
+    return c >= 0x80 && has_separator(c, c) ? SEPARATOR : c;
+}
+
+/*
+ * The length of the UTF-8 separator that the n bytes at p begin with, or 0 if
+ * they do not; or more than n if they may, with bytes that follow.
+ */
+static size_t
+utf8_separator(const unsigned char *p, size_t n)
+{
+    size_t len = p[0] == 0xc2                                     ? 2
+                 : p[0] == 0xe2 || p[0] == 0xe3 || p[0] == 0xef ? 3
+                                                                 : 0;
+    unsigned first = p[0] & 0xf, last = first;
+    size_t i;
+
+    for (i = 1; i < len; i++) {
+        if (i < n && (p[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+        first = first << 6 | (i < n ? p[i] & 0x3f : 0);
+        last = last << 6 | (i < n ? p[i] & 0x3f : 0x3f);
+    }
+    return len && has_separator(first, last) ? len : 0;
 }
 
 /*
@@ -113,6 +169,9 @@ escape_at(const unsigned char *p, const unsigned char *end, int *c)
         }
         if (forms[k][i] == 0) {
             *c = hex_pair(p + i - 2);
+            if (k > 0) {
+                *c = latin1_char(*c);
+            }
             return i;
         }
     }
@@ -123,11 +182,20 @@ escape_at(const unsigned char *p, const unsigned char *end, int *c)
 static int
 char_at(const view_t *v, const unsigned char *p, size_t *taken)
 {
+    size_t n = v->end - p;
     int c;
 
     *taken = 0;
-    if (p == v->end) {
+    if (n == 0) {
         return v->last ? NONE : OPEN;
+    }
+    if (*p >= 0x80 && (*taken = utf8_separator(p, n))) {
+        if (*taken <= n) {
+            return SEPARATOR;
+        }
+        if (!v->last) {
+            return OPEN;
+        }
     }
     if (*p == '%' || *p == '\\') {
         *taken = escape_at(p, v->end, &c);
@@ -139,24 +207,45 @@ char_at(const view_t *v, const unsigned char *p, size_t *taken)
     return *p;
 }
 
+/* The value of the \uHHHH or \xHH that ends at end, or -1. */
+static int
+js_escape_ending(const unsigned char *end, size_t n)
+{
+    int lo = hex_pair(end - 2), hi;
+
+    if (n >= 4 && end[-4] == '\\' && (end[-3] | 0x20) == 'x') {
+        return lo;
+    }
+    if (n >= 6 && end[-6] == '\\' && (end[-5] | 0x20) == 'u' &&
+        (hi = hex_pair(end - 4)) >= 0) {
+        return hi << 8 | lo;
+    }
+    return -1;
+}
+
 /* The character that ends at end, with n bytes of text before it. */
 static before_t
 char_ending(const unsigned char *end, size_t n)
 {
     before_t b = {NONE, 0};
+    int u;
 
     if (n >= 3 && (b.c = hex_pair(end - 2)) >= 0) {
         b.percent = end[-3] == '%';
-        if (b.percent ||
-            (n >= 4 && end[-4] == '\\' && (end[-3] | 0x20) == 'x') ||
-            (n >= 6 && end[-6] == '\\' && (end[-5] | 0x20) == 'u' &&
-             end[-4] == '0' && end[-3] == '0')) {
+        if (b.percent) {
+            return b;
+        }
+        u = js_escape_ending(end, n);
+        if (u >= 0 && (u < 0x100 || has_separator(u, u))) {
+            b.c = u < 0x100 ? latin1_char(u) : SEPARATOR;
             return b;
         }
     }
     b.c = n ? end[-1] : NONE;
-    if (n >= 2 && end[-2] == '\\' && b.c && strchr("nrtbfv", b.c)) {
-        b.c = '\n';
+    if ((n >= 2 && end[-2] == '\\' && b.c && strchr("nrtbfv", b.c)) ||
+        (n >= 2 && b.c >= 0x80 && utf8_separator(end - 2, 2) == 2) ||
+        (n >= 3 && b.c >= 0x80 && utf8_separator(end - 3, 3) == 3)) {
+        b.c = SEPARATOR;
     }
     return b;
 }
@@ -357,8 +446,8 @@ begins_name(const cms_rewrite_t *rw, const view_t *v, const unsigned char *p)
 
 /*
  * Where a name begins that goes on behind the end, or NULL.
- * From there on there are name characters only, and before it none, or the
- * last of an escape.
+ * From there on there are ASCII name characters only, and before it none, or
+ * the last of an escape.
  */
 static const unsigned char *
 find_open(const cms_rewrite_t *rw, const view_t *v)
@@ -369,7 +458,7 @@ find_open(const cms_rewrite_t *rw, const view_t *v)
     if ((size_t)(v->end - p) > rw->set->longest + CMS_REWRITE_BEHIND) {
         p = v->end - rw->set->longest - CMS_REWRITE_BEHIND;
     }
-    while (run > p && is_name_char(run[-1])) {
+    while (run > p && run[-1] < 0x80 && is_name_char(run[-1])) {
         run--;
     }
     for (i = 0; i < CMS_REWRITE_BEHIND && run < v->end; i++, run++) {

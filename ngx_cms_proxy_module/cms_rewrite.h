@@ -8,9 +8,14 @@
  *
  * Only whole names count: xh, h.example, h-2, h%2Eexample and h with another
  * port stay. Name characters are letters, digits, ".", "-", "_" and all bytes
- * from 0x80 on; %HH, \xHH and \u00HH before or behind a name stand for what
- * they encode, and a \n, \r, \t, \b, \f or \v before it is no letter. A dot
- * behind a name may end a sentence; a root dot ("h./", "h.\/") goes with it.
+ * from 0x80 on (IDN), but for punctuation and spaces in UTF-8: U+0080-00BF
+ * (not the letters AA, B5, BA), 2000-207F, 3000-301F (not 3005-3007), FEFF,
+ * FF01-FF0C, FF0F and FF1A-FF20. U+3002 is thus the end of a sentence, though
+ * IDN takes it for a dot. %HH, \xHH and \u00HH before or behind a name stand
+ * for what they encode (%HH for a byte that is looked at alone, the others for
+ * a character); a \uHHHH before it separates if it is one of the above, and a
+ * \n, \r, \t, \b, \f or \v is no letter. A dot behind a name may end a
+ * sentence; a root dot ("h./", "h.\/") goes with it.
  * The earliest start wins, and at one start the first mapping.
  */
 
@@ -51,7 +56,7 @@ void cms_rewrite_to_write(cms_rewrite_to_t *to, unsigned char *buffer,
 
 typedef struct {
     cms_rewrite_kind_t kind;
-    const unsigned char *from; /* name characters; no port, no last dot */
+    const unsigned char *from; /* ASCII name characters; no last dot */
     size_t from_len;           /* 1..CMS_REWRITE_NAME_MAX */
     unsigned from_port; /* 0: "h", "h:443", "h:80"; else "h" and "h:PORT" */
     cms_rewrite_to_t to; /* plain NULL: the one of cms_rewrite_begin */

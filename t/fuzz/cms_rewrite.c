@@ -20,7 +20,7 @@
 #define ALSO_PORT 7443
 #define TEXT_MAX 6000
 
-/* Bytes of the input from 0xc0 on stand for these (64 at most). */
+/* Bytes of the input from 0xb0 on stand for these (80 at most). */
 static const char *const tokens[] = {
     "h.in.l", "H.In.L", "in.l", "h.in", "x.h.in.l", "2fh.in.l", "nh.in.l",
     "%2F", "%2f%2F", "%40", "%3A", "%2E", "\\u002f", "\\u002F", "\\U0040",
@@ -36,6 +36,8 @@ static const char *const tokens[] = {
     "a-very-long-name.a-very-long-name.a-very-long-name",
     "a-very-long-name.a-very-long-name.a-very-long-name.a-very-long-name.",
     "00h.in.l", "b.c", "%2aa.a", "x.b.c.zq",
+    "\xe2\x80\x9c", "\xc2\xa0", "\xe3\x80\x82", "\xef\xbc\x9a", "\xe2",
+    "\xe2\x80", "\xe2\x82\xac", "\xc2", "\xef", "\xbc", "\\u201c", "\\xab",
 };
 
 static const cms_rewrite_mapping_t *mappings;
@@ -79,15 +81,73 @@ ref_escape(const unsigned char *p, const unsigned char *end, size_t *len)
 }
 
 static int
+ref_within(int c, int from, int to)
+{
+    return c >= from && c <= to;
+}
+
+/* The bytes of the UTF-8 punctuation or space at p. */
+static size_t
+ref_punctuation(const unsigned char *p, const unsigned char *end)
+{
+    int a = p < end ? p[0] : 0, b = end - p > 1 ? p[1] : 0;
+    int c = end - p > 2 ? p[2] : 0;
+
+    if (a == 0xc2 && ref_within(b, 0x80, 0xbf)) {
+        return b == 0xaa || b == 0xb5 || b == 0xba ? 0 : 2;
+    }
+    return (a == 0xe2 && (b == 0x80 || b == 0x81) &&
+            ref_within(c, 0x80, 0xbf)) ||
+                   (a == 0xe3 && b == 0x80 && ref_within(c, 0x80, 0x9f) &&
+                    !ref_within(c, 0x85, 0x87)) ||
+                   (a == 0xef && b == 0xbb && c == 0xbf) ||
+                   (a == 0xef && b == 0xbc &&
+                    (ref_within(c, 0x81, 0x8c) || c == 0x8f ||
+                     ref_within(c, 0x9a, 0xa0)))
+               ? 3
+               : 0;
+}
+
+/* What an escape stands for: %HH for a byte, the others for a character. */
+static int
+ref_unescaped(int c, size_t len)
+{
+    unsigned char utf8[2] = {0xc0 | c >> 6, 0x80 | (c & 0x3f)};
+
+    return len > 3 && c >= 0x80 && ref_punctuation(utf8, utf8 + 2) ? ' ' : c;
+}
+
+static int
 ref_char(const unsigned char *p, size_t *len)
 {
     int c = ref_escape(p, text_end, len);
 
-    if (c < 0) {
-        *len = p < text_end;
-        c = p < text_end ? *p : -1;
+    if (c >= 0) {
+        return ref_unescaped(c, *len);
     }
-    return c;
+    *len = ref_punctuation(p, text_end);
+    if (*len) {
+        return ' ';
+    }
+    *len = p < text_end;
+    return p < text_end ? *p : -1;
+}
+
+/* Whether \uHHHH ends before p and is punctuation beyond U+00FF. */
+static int
+ref_unicode_before(const unsigned char *p)
+{
+    unsigned char utf8[3];
+    int hi, lo;
+
+    if (p - text < 6 || p[-6] != '\\' || (p[-5] != 'u' && p[-5] != 'U') ||
+        (hi = ref_hex(p - 4)) < 8 || (lo = ref_hex(p - 2)) < 0) {
+        return 0;
+    }
+    utf8[0] = 0xe0 | hi >> 4;
+    utf8[1] = 0x80 | (hi & 0xf) << 2 | lo >> 6;
+    utf8[2] = 0x80 | (lo & 0x3f);
+    return ref_punctuation(utf8, utf8 + 3) == 3;
 }
 
 static int
@@ -101,10 +161,15 @@ ref_before(const unsigned char *p, int *percent)
         if ((size_t)(p - text) >= back &&
             (c = ref_escape(p - back, p, &len)) >= 0 && len == back) {
             *percent = back == 3;
-            return c;
+            return ref_unescaped(c, len);
         }
     }
     if (p - text >= 2 && p[-2] == '\\' && p[-1] && strchr("nrtbfv", p[-1])) {
+        return ' ';
+    }
+    if ((p - text >= 2 && ref_punctuation(p - 2, p) == 2) ||
+        (p - text >= 3 && ref_punctuation(p - 3, p) == 3) ||
+        ref_unicode_before(p)) {
         return ' ';
     }
     return p > text ? p[-1] : -1;
@@ -263,9 +328,9 @@ write_text(unsigned char *to, const uint8_t *data, size_t size)
         size_t len = 1;
         const void *from = data;
 
-        if (*data >= 0xc0 &&
-            *data - 0xc0u < sizeof(tokens) / sizeof(*tokens)) {
-            from = tokens[*data - 0xc0];
+        if (*data >= 0xb0 &&
+            *data - 0xb0u < sizeof(tokens) / sizeof(*tokens)) {
+            from = tokens[*data - 0xb0];
             len = strlen(from);
         }
         if (at + len > TEXT_MAX) {

@@ -98,13 +98,26 @@ sub _authority_end {
 
 my $hex = qr/[0-9A-Fa-f]{2}/;
 
+# Punctuation and spaces beyond ASCII, as characters and as their UTF-8. What
+# IDN has in names is none, nor are letters.
+my $mark = qr/[\x{80}-\x{a9}\x{ab}-\x{b4}\x{b6}-\x{b9}\x{bb}-\x{bf}
+    \x{2000}-\x{207f}\x{3000}-\x{3004}\x{3008}-\x{301f}\x{feff}
+    \x{ff01}-\x{ff0c}\x{ff0f}\x{ff1a}-\x{ff20}]/xx;
+my $utf8_mark = qr/\xc2[\x80-\xbf](?<!\xaa|\xb5|\xba) | \xe2[\x80\x81][\x80-\xbf]
+    | \xe3\x80[\x80-\x84\x88-\x9f] | \xef\xbb\xbf
+    | \xef\xbc[\x81-\x8c\x8f\x9a-\xa0]/x;
+
+# What hex digits stand for; all punctuation beyond ASCII is the same.
+sub _char { my $c = chr hex $_[0]; return $c =~ /^$mark/ ? ' ' : $c }
+
 # The character at this place, '' past the end, and the place behind it.
 sub _at {
     my ($text, $i) = @_;
     my $rest = substr $text, $i, 6;
     return (chr hex $1, $i + 3) if $rest =~ /^%($hex)/;
-    return (chr hex $1, $i + 6) if $rest =~ /^\\[uU]00($hex)/;
-    return (chr hex $1, $i + 4) if $rest =~ /^\\[xX]($hex)/;
+    return (_char($1), $i + 6) if $rest =~ /^\\[uU]00($hex)/;
+    return (_char($1), $i + 4) if $rest =~ /^\\[xX]($hex)/;
+    return (' ', $i + length $1) if $rest =~ /^($utf8_mark)/;
     return (substr($rest, 0, 1), $i + 1);
 }
 
@@ -113,8 +126,10 @@ sub _before {
     my ($text, $i) = @_;
     my $n = $i < 6 ? $i : 6;
     my $before = substr $text, $i - $n, $n;
-    return chr hex $1 if $before =~ /\\[uU]00($hex)\z/;
-    return chr hex $1 if $before =~ /\\[xX]($hex)\z/;
+    return _char($1) if $before =~ /\\[uU]00($hex)\z/;
+    return ' ' if $before =~ /\\[uU]($hex$hex)\z/ && _char($1) eq ' ';
+    return _char($1) if $before =~ /\\[xX]($hex)\z/;
+    return ' ' if $before =~ /$utf8_mark\z/;
     return chr hex $1 if $before =~ /%($hex)\z/;
     return "\n" if $before =~ /\\[nrtbfv]\z/;
     return $n ? substr $before, -1 : '';
