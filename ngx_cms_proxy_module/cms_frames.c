@@ -536,7 +536,7 @@ at_text(cms_frames_t *f, const unsigned char **in, const unsigned char *end,
     }
     if (key) {
         mask(bytes(chunk) + chunk->len, *in, n, key, f->length - f->left);
-    } else {
+    } else if (n) { /* else there may be no *in */
         memcpy(bytes(chunk) + chunk->len, *in, n);
     }
     chunk->len += n;
