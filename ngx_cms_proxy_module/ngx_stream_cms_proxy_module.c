@@ -590,9 +590,7 @@ ngx_stream_cms_proxy_go(ngx_stream_session_t *s, cms_client_hello_t *h)
     case CMS_PREREAD_TO_TURNS:
         figures = ngx_stream_cms_proxy_figures(s);
 
-        if (figures) {
-            __atomic_fetch_add(&figures->opened, 1, __ATOMIC_RELAXED);
-        }
+        __atomic_fetch_add(&figures->opened, 1, __ATOMIC_RELAXED);
 
         ngx_stream_cms_proxy_hand_over(s, NGX_STREAM_CMS_PROXY_TURNS);
         return;
