@@ -31,7 +31,6 @@ my $says = '$scheme from $remote_addr to $server_addr:$server_port by'
 my %edge = (log_format => "\$request, $says",
     http => <<"CONF", stream => <<"CONF");
 $tls
-client_header_timeout 2s;
 cms_webbridge cmsweb {
     guest_uri $guest;
     target 127.0.0.2:9080;
@@ -47,6 +46,8 @@ server {
     location = /moved { return 301 /elsewhere; }
 }
 
+server { listen 127.0.0.1:4450 ssl; client_header_timeout 2s; }
+
 # several addresses on one port
 server { listen 127.0.0.5:4445 ssl; return 200 "of one address"; }
 server { listen 4445 ssl default_server; return 200 "of any address"; }
@@ -61,12 +62,25 @@ server {
     listen [::1]:443;
     listen unix:$dir/share.sock;
     cms_share https=127.0.0.1:4443 turns=127.0.0.1:5349 turn=127.0.0.1:3479
-        proxy_protocol=on timeout=1s;
+        proxy_protocol=on;
 }
 server {
     listen 127.0.0.1:5349 ssl;
-    cms_share http=127.0.0.1:4480 turn=127.0.0.1:3479 proxy_protocol=on
-        timeout=1s;
+    cms_share http=127.0.0.1:4480 turn=127.0.0.1:3479 proxy_protocol=on;
+}
+
+# impatient ones
+server {
+    listen 127.0.0.1:450;
+    cms_share https=127.0.0.1:4450 turns=127.0.0.1:5350 timeout=1s;
+}
+server {
+    listen 127.0.0.1:451;
+    cms_share https=127.0.0.1:4450 turns=127.0.0.1:5350;
+}
+server {
+    listen 127.0.0.1:5350 ssl;
+    cms_share turn=127.0.0.1:3479 timeout=1s;
 }
 server { listen 127.0.0.1:444; cms_share https=unix:$dir/https.sock; }
 server { listen 127.0.0.1:445; cms_share https=127.0.0.5:4445; }
@@ -201,13 +215,15 @@ sub closed_as {
 
 my $late = qr/did not say what it is in time/;
 $edge->clear_logs;
-closed_as(client(), $late, 'a client that says nothing is not kept');
-closed_as(https(alpn => []), $late, 'nor one that says nothing in TLS');
+my @hurry = (to => '127.0.0.1:450');
+my @in_tls = (to => '127.0.0.1:451', alpn => []);
+closed_as(client(@hurry), $late, 'a client that says nothing is not kept');
+closed_as(https(@in_tls), $late, 'nor one that says nothing in TLS');
 {
-    my $c = client();
+    my $c = client(@hurry);
     $c->send("\x16\x03\x01\x02\x00\x01");
     closed_as($c, $late, 'nor one that begins to say something');
-    $c = https(alpn => []);
+    $c = https(@in_tls);
     $c->send(substr binding(), 0, 5);
     closed_as($c, $late, 'nor in TLS');
     $c = client();
@@ -222,7 +238,8 @@ closed_as(https(alpn => []), $late, 'nor one that says nothing in TLS');
     shutdown $c->socket, 1;
     closed_as($c, qr/closed the connection before it said/,
         'a client that gives up half way is let go');
-    closed_as(https(), qr/client timed out .* while waiting for request/,
+    closed_as(https(to => '127.0.0.1:451'),
+        qr/client timed out .* while waiting for request/,
         "behind the shared port the http listener's own timeouts hold");
     $c = client(to => '127.0.0.1:444');
     $c->send(binding());
