@@ -19,13 +19,16 @@ use Time::HiRes qw(sleep);
 # they have goes on through reloads.
 # $SILENT (1000) silent ones at a time, $GARBAGE (500) talkers a second,
 # $CONNECTIONS for each worker (more than all of these), $GUESTS (10),
-# $SECONDS (6) of reloads, $FLOOD (0) seconds longer of strangers.
+# $SECONDS (6) of reloads, $RATE (20) pages a second meanwhile, $FLOOD (0)
+# seconds longer of strangers, $WORKERS (1).
 
 my $silent = $ENV{SILENT} || 1000;
 my $garbage = $ENV{GARBAGE} || 500;
 my $connections = $ENV{CONNECTIONS} || 2 * $silent + 2000;
 my $guests = $ENV{GUESTS} || 10;
 my $seconds = $ENV{SECONDS} || 6;
+# Of pages and of new connections, a second.
+my $rate = $ENV{RATE} || ($ENV{ASAN_OPTIONS} ? 5 : 20);
 my $host = 'cmsweb.octavio.test';
 my $peer = '192.0.2.7';
 my $turn_ip = '192.0.2.168';
@@ -40,6 +43,7 @@ my $turn = Edge::Coturn->start(ip => $turn_ip, users => {guest => 'word'},
 my $tls = "ssl_certificate $cert; ssl_certificate_key $key;"
     . ' ssl_protocols TLSv1.2 TLSv1.3;';
 my $edge = Edge::Nginx->start(log_format => undef, error_level => 'notice',
+    workers => $ENV{WORKERS} || 1,
     connections => $connections,
     main => 'worker_rlimit_nofile ' . ($connections + 500) . ';',
     http => <<"CONF", stream => <<"CONF");
@@ -126,14 +130,17 @@ sub open_files {
 
 my @workers = $edge->workers;
 # The heap of a process that had many connections once stays as large, of a
-# stock nginx as well: what a second flood adds to that is lost.
+# stock nginx as well: what a second flood adds to that is lost. (The address
+# sanitizer keeps what is freed.)
 my @memory = memory();
 flood('strangers');
 push @memory, memory();
 flood('once more');
 my $now;
-ok(wait_until(sub { ($now = memory()) <= 1.05 * $memory[1] }, 30),
-    'afterwards the memory of the workers is what it was after the first')
+ok(wait_until(sub {
+    $now = memory();
+    return $ENV{ASAN_OPTIONS} || $now <= 1.1 * $memory[1];
+}, 30), 'afterwards the memory of the workers is what the first left')
     or diag("@memory $now kB");
 diag("memory before, after the first, after both: @memory $now kB")
     if $ENV{SILENT};
@@ -160,23 +167,24 @@ my %relays = ('TURN over TLS' => relays('-V', '1.3', '-c', $host),
     'TURN over TCP' => relays());
 my $meeting = Edge::Guests->join(count => $guests, meetings => $guests);
 ok($meeting->wait_events($guests, 'joined'), 'guests are in a meeting');
-my $pages = Edge::Guests->load(rate => 50, guests => 10);
+my $pages = Edge::Guests->load(rate => $rate, guests => 10,
+    limitMs => 60_000);
 my @kinds = qw(h2 tls stun stun-tls);
-my $new = Edge::Strangers->start(kinds => \@kinds, count => 50 * $seconds,
-    per_second => 50);
+my $new = Edge::Strangers->start(kinds => \@kinds, count => $rate * $seconds,
+    per_second => $rate);
 syswrite $_->{in}, "\n" for values %relays;
 my $reloads = 0;
-while (kill 0, $new->{process}->pid and $new->{process}->alive) {
+while ($reloads < 3 || $new->{process}->alive) {
     $edge->reload or die 'a reload failed';
     $reloads++;
     sleep 1;
 }
-cmp_ok($reloads, '>=', 3, "after $reloads reloads");
+note("$reloads reloads");
 for my $what (sort keys %relays) {
     my $line = readline $relays{$what}{out} // '{}';
     my $r = decode_json($line);
     waitpid $relays{$what}{pid}, 0;
-    is($?, 0, "... no relay is lost: $what");
+    is($?, 0, "through reloads no relay is lost: $what");
     is($r->{received}, $r->{sent}, '... and no message')
         or diag($line);
     diag("$what: $line") if $ENV{SECONDS};
@@ -187,7 +195,8 @@ is_deeply([map { @{$said->{$_}}{qw(answered failed)} } @kinds],
     '... whoever came has an answer') or diag(encode_json($said));
 my @pages = $pages->stop;
 is(scalar(grep { !$_->{ok} } @pages), 0, '... every page as well');
-diag(Edge::Guests::summary(@pages)) if $ENV{SECONDS} || grep { !$_->{ok} } @pages;
+diag(Edge::Guests::summary(@pages))
+    if $ENV{SECONDS} || grep { !$_->{ok} } @pages;
 is(join(' ', map { $_->{event} } grep { $_->{event} ne 'joined' }
     $meeting->events), '', '... and no WebSocket is lost');
 $meeting->stop;

@@ -30,22 +30,22 @@ my $edge = Edge::Nginx->start(log_format => undef,
     main => 'worker_rlimit_nofile ' . (4 * $at_a_time + 1024) . ';',
     http => <<"CONF", stream => <<"CONF");
 $tls
-client_header_timeout 1s;
-keepalive_timeout 1s;
+client_header_timeout 2s;
+keepalive_timeout 2s;
 server { listen 127.0.0.1:4443 ssl http2; return 200 "here\\n"; }
 server { listen 127.0.0.1:4480; return 200 "here\\n"; }
 CONF
 $tls
-ssl_handshake_timeout 1s;
+ssl_handshake_timeout 2s;
 server {
     listen 127.0.0.1:443;
     cms_share https=127.0.0.1:4443 turns=127.0.0.1:5349 turn=127.0.0.1:3479
-              proxy_protocol=on timeout=1s;
+              proxy_protocol=on timeout=2s;
 }
 server {
     listen 127.0.0.1:5349 ssl;
     cms_share http=127.0.0.1:4480 turn=127.0.0.1:3479 proxy_protocol=on
-              timeout=1s;
+              timeout=2s;
 }
 CONF
 ok(wait_until(sub { $edge->workers == 2 }, 30), 'nginx serves');
@@ -143,7 +143,7 @@ for my $kind (@kinds) {
     my $k = $went->{$kind};
     is($k->{begun} - $k->{failed}, $each, "$each came: $kind");
 }
-cmp_ok($went->{$_}{answered}, '>', $each / 10, "... of $_ some stay for their"
+cmp_ok($went->{$_}{answered}, '>', $each / 10, "... of $_ some get their"
     . ' answer') for qw(h2 tls stun-tls stun http);
 diag(join "\n", map { my $k = $_; "$k: " . join ', ', map {
     "$_ $went->{$k}{$_}" } sort keys %{$went->{$k}} } @kinds) if $ENV{EACH};

@@ -14,8 +14,9 @@
  *   hello     a part of a ClientHello
  *   silent    nothing at all
  * -n how many in all (0: until stdin ends), -c how many at a time, -r how many
- * begin in a second at most, -m each leaves within so many ms, by chance, with
- * FIN, RST or close_notify (0: once it has its answer, or is closed).
+ * begin in a second at most, -m three of four leave within so many ms, by
+ * chance, the others, and without -m all, once they have their answer or are
+ * closed. They leave with FIN, RST or close_notify.
  *
  * Each has its own address in 127.0.0.0/8. Prints "ready" when as many as -c
  * have connected, or all; at the end how it went for each kind, in one line of
@@ -46,6 +47,8 @@
 #define GARBAGE_MAX 300
 #define TICK_MS 5
 #define KINDS 8
+/* So many of those who leave by chance do not. */
+#define STAY 0.25
 
 /* Preface, SETTINGS, and HEADERS of GET / with the authority as a literal. */
 static const char request2[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -285,7 +288,7 @@ static void go_on(struct client *c, unsigned events)
     }
     if (!speak(c) || ((!c->ssl || c->has_said) && !hear(c))) {
         end(c, &c->kind->closed);
-    } else if (options.stay_ms == 0 && c->has_answer) {
+    } else if (c->leave_ms == 0 && c->has_answer) {
         leave(c);
     }
 }
@@ -318,6 +321,14 @@ static void start_tls(struct client *c)
     }
 }
 
+static double leaving_time(void)
+{
+    if (options.stay_ms == 0 || chance() < STAY) {
+        return 0;
+    }
+    return now_ms() + chance() * options.stay_ms;
+}
+
 static void begin(struct client *c)
 {
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
@@ -330,8 +341,7 @@ static void begin(struct client *c)
         exit(2);
     }
     bind_somewhere(c->fd);
-    c->leave_ms = options.stay_ms
-                      ? now_ms() + 0.01 + chance() * options.stay_ms : 0;
+    c->leave_ms = leaving_time();
     c->kind->begun++;
     begun++;
     there++;

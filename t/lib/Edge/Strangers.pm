@@ -22,8 +22,8 @@ my ($built, $started);
 #   count       so many in all; without, until stop()
 #   at_a_time   100
 #   per_second  begin at most, or as fast as they can
-#   stay_ms     each leaves within this time, by chance; without, once it has
-#               its answer or is closed
+#   stay_ms     three of four leave within this time, by chance; the others, and
+#               without it all, once they have their answer or are closed
 #   to          '127.0.0.1:443'
 sub start {
     my ($class, %o) = @_;
