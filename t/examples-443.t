@@ -247,7 +247,19 @@ $site->cms_tool("tcp-port $turn_server 443");
 like($site->cms_tool("show $turn_server"),
     qr{<tcpPortNumberOverride>443<}, '... where TCP goes');
 
-# ---- when something is missing ----
+# ---- when something is wrong ----
+
+is_deeply([turn('edge', "$at{lan2}:3479")->client({tcp => 1}, 'binding')],
+    ['binding closed'], 'the PROXY port is for nothing but the PROXY protocol');
+ok($site->{coturn}->wait_log(qr/proxy protocol violated/),
+    "... and coturn's log says so");
+$site->{coturn}->stop;
+is_deeply([turn('ann', "$at{nat}:443")->client({tcp => 1}, 'binding')],
+    ['binding closed'], 'where coturn is not running, its guests are told');
+ok(wait_until(sub { slurp('/var/log/nginx/turn.log') =~ / stun 502 / }),
+    '... and turn.log');
+like($site->curl('-I', "https://$name/en-US/home"), qr{^HTTP/2 200},
+    '... and pages go on');
 
 spew('/etc/cms-edge/nftables.conf', "table inet {\n");
 ok(!eval { Edge::Examples::coturn($site->in('edge')); 1 },

@@ -51,7 +51,8 @@ sub person {
     my ($self, $who, %o) = @_;
     my $home = "$self->{dir}/$who";
     make_path("$home/.pki/nssdb");
-    _run('certutil', '-N', '-d', "sql:$home/.pki/nssdb", '--empty-password');
+    _run('certutil', '-N', '-d', "sql:$home/.pki/nssdb", '--empty-password')
+        if !-e "$home/.pki/nssdb/cert9.db";    # the second browser of one
     my @trust = ref $o{trust} ? @{$o{trust}} : $o{trust} // ();
     _run('certutil', '-A', '-d', "sql:$home/.pki/nssdb", '-n', $_, '-t',
         'C,,', '-i', $_) for @trust;

@@ -68,7 +68,8 @@ my @story = (
         sub { $_[0]->only_443("turn:$name:443?transport=tcp", 'tcp') }],
     ["... page, wss and turns:$name:443: video both ways",
         sub { $_[0]->only_443("turns:$name:443", 'tls') }],
-    ['The status page counts what came to port 443', \&status_443],
+    ['The status page counts what came to port 443, and nothing is wrong',
+        \&status_443],
     ["Nothing that the guest's browser sent or was sent names the inside",
         \&no_name_of_the_inside],
 );
@@ -197,7 +198,7 @@ sub guest_links {
 # ---- the edge's status ----
 
 sub status_page {
-    my ($self) = @_;
+    my ($self, $picture) = @_;
     my $site = $self->{site};
     my $admin = $self->{admin} = $site->{browsers}->person('admin',
         prefix => [$site->in('inside')], size => [1180, 930]);
@@ -205,7 +206,7 @@ sub status_page {
         $admin->open("http://$at{lan1}:8445/");
         return $admin->sees('No problem found.') && $admin->sees('Active');
     }, 30) or croak 'the status page says: ' . $admin->text;
-    $self->picture('admin', 'status');
+    $self->picture('admin', $picture // 'status');
     $admin->close;
 }
 
@@ -329,6 +330,7 @@ sub only_443 {
 
 sub status_443 {
     my ($self) = @_;
+    $self->status_page('443-status');
     my $status = ($self->{site}->output('inside', 'curl', '-sS', '-m', '10',
         "http://$at{lan1}:8445/?format=json"))[1];
     my $share = eval { decode_json($status) }->{share}{connections}
