@@ -44,6 +44,7 @@ typedef struct {
     ngx_chain_t                     *free;    /* buffers of ours */
     ngx_chain_t                     *parts;   /* the same, without memory */
     ngx_chain_t                     *busy;    /* both, not yet sent */
+    ngx_buf_t                       *flush;   /* nothing but that, or NULL */
     ngx_http_cms_proxy_block_t      *blocks;  /* the memory of the buffers */
     ngx_http_cms_proxy_srv_conf_t   *webbridge;
     ngx_http_cms_proxy_hashes_t     *hashes;  /* or NULL */
@@ -73,7 +74,8 @@ static void ngx_http_cms_proxy_type(ngx_http_request_t *r, ngx_str_t *name);
 static void ngx_http_cms_proxy_pass_events(ngx_http_request_t *r);
 static void ngx_http_cms_proxy_stays(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_cms_proxy_knows_weak(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_cms_proxy_is_encoded(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_cms_proxy_is_encoded(ngx_http_request_t *r,
+    ngx_http_cms_proxy_pages_t *pages);
 static void ngx_http_cms_proxy_clear_digests(ngx_http_request_t *r);
 static ngx_int_t ngx_http_cms_proxy_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
@@ -91,6 +93,8 @@ static ngx_int_t ngx_http_cms_proxy_put(ngx_http_cms_proxy_piece_t *w,
 static ngx_int_t ngx_http_cms_proxy_part(ngx_http_cms_proxy_piece_t *w);
 static ngx_chain_t **ngx_http_cms_proxy_end_buf(ngx_http_cms_proxy_piece_t *w,
     ngx_chain_t **ll);
+static ngx_buf_t *ngx_http_cms_proxy_get_empty(ngx_http_request_t *r,
+    ngx_http_cms_proxy_body_t *body, ngx_buf_t *b);
 static ngx_chain_t **ngx_http_cms_proxy_add_link(ngx_http_request_t *r,
     ngx_chain_t **ll, ngx_buf_t *b);
 static ngx_buf_t *ngx_http_cms_proxy_get_buf(ngx_http_cms_proxy_piece_t *w,
@@ -243,7 +247,7 @@ ngx_http_cms_proxy_body_header(ngx_http_request_t *r,
 
     r->gzip_tested = 0;
 
-    if (ngx_http_cms_proxy_is_encoded(r)) {
+    if (ngx_http_cms_proxy_is_encoded(r, wb->pages_encoded)) {
         return NGX_OK;
     }
 
@@ -271,6 +275,7 @@ ngx_http_cms_proxy_body_header(ngx_http_request_t *r,
     body->free = NULL;
     body->parts = NULL;
     body->busy = NULL;
+    body->flush = NULL;
     body->blocks = NULL;
     body->webbridge = wb;
     body->hashes = ngx_http_cms_proxy_hashes(r, wb);
@@ -348,7 +353,8 @@ ngx_http_cms_proxy_knows_weak(ngx_http_request_t *r)
 /* in a coding that nothing here opens */
 
 static ngx_uint_t
-ngx_http_cms_proxy_is_encoded(ngx_http_request_t *r)
+ngx_http_cms_proxy_is_encoded(ngx_http_request_t *r,
+    ngx_http_cms_proxy_pages_t *pages)
 {
     ngx_str_t  *coding;
 
@@ -367,10 +373,14 @@ ngx_http_cms_proxy_is_encoded(ngx_http_request_t *r)
         return 0;
     }
 
-    ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                  "names in the body of \"%V\" are not rewritten: the web "
-                  "bridge sent it with the Content-Encoding \"%V\", "
-                  "though it was not asked for", &r->uri, coding);
+    if (ngx_http_cms_proxy_to_look_at(r, pages)) {
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "names in the body of \"%V\" are not rewritten: the web "
+                      "bridge sent it with the Content-Encoding \"%V\", "
+                      "though it was not asked for", &r->uri, coding);
+
+        ngx_http_cms_proxy_line_said(pages);
+    }
 
     return 1;
 }
@@ -468,7 +478,8 @@ ngx_http_cms_proxy_is_whole(ngx_http_request_t *r, ngx_buf_t *b)
         || p->upstream_error
         || b->tag != p->tag
         || r != r->main
-        || u->headers_in.chunked)    /* trailers may follow */
+        || u->headers_in.chunked    /* trailers may follow */
+        || u->headers_in.trailers.part.nelts)
     {
         return 0;
     }
@@ -727,17 +738,10 @@ ngx_http_cms_proxy_end_buf(ngx_http_cms_proxy_piece_t *w, ngx_chain_t **ll)
             return ll;
         }
 
-        /* ngx_buf_t with no memory tells of nothing but its flags */
-
-        last = ngx_calloc_buf(r->pool);
+        last = ngx_http_cms_proxy_get_empty(r, w->body, b);
         if (last == NULL) {
             return NULL;
         }
-
-        last->sync = 1;
-        last->flush = b->flush;
-        last->last_buf = b->last_buf;
-        last->last_in_chain = b->last_in_chain;
 
         return ngx_http_cms_proxy_add_link(r, ll, last);
     }
@@ -755,6 +759,43 @@ ngx_http_cms_proxy_end_buf(ngx_http_cms_proxy_piece_t *w, ngx_chain_t **ll)
     *ll = w->out;
 
     return w->last_out;
+}
+
+
+/*
+ * A buffer with no memory, which tells of nothing but the flags of b.  One for
+ * all flushes: they may come without end, and each may still be on its way,
+ * but nothing in it ever changes.
+ */
+
+static ngx_buf_t *
+ngx_http_cms_proxy_get_empty(ngx_http_request_t *r,
+    ngx_http_cms_proxy_body_t *body, ngx_buf_t *b)
+{
+    ngx_buf_t   *empty;
+    ngx_uint_t   flush;
+
+    flush = b->flush && !b->last_buf && !b->last_in_chain;
+
+    if (flush && body->flush) {
+        return body->flush;
+    }
+
+    empty = ngx_calloc_buf(r->pool);
+    if (empty == NULL) {
+        return NULL;
+    }
+
+    empty->sync = 1;
+    empty->flush = b->flush;
+    empty->last_buf = b->last_buf;
+    empty->last_in_chain = b->last_in_chain;
+
+    if (flush) {
+        body->flush = empty;
+    }
+
+    return empty;
 }
 
 
@@ -874,8 +915,7 @@ ngx_http_cms_proxy_get_block(ngx_http_cms_proxy_piece_t *w)
 static void
 ngx_http_cms_proxy_free_blocks(void *data)
 {
-    ngx_http_cms_proxy_body_t *body = data;
-
+    ngx_http_cms_proxy_body_t   *body = data;
     ngx_http_cms_proxy_block_t  *block;
 
     while (body->blocks) {

@@ -10,28 +10,6 @@
 #include "ngx_http_cms_proxy_module.h"
 
 
-/* a page is looked at once an hour, and a log is not a list of all pages */
-
-#define NGX_HTTP_CMS_PROXY_HASHES_AGAIN  3600
-#define NGX_HTTP_CMS_PROXY_HASHES_PAGES  64
-#define NGX_HTTP_CMS_PROXY_HASHES_LINES  10
-
-
-typedef struct {
-    uint32_t                         hash;       /* of the URI */
-    time_t                           looked;
-} ngx_http_cms_proxy_looked_t;
-
-
-/* of one web bridge in one worker; the pages by hash, the last one stays */
-
-struct ngx_http_cms_proxy_pages_s {
-    ngx_http_cms_proxy_looked_t      page[NGX_HTTP_CMS_PROXY_HASHES_PAGES];
-    time_t                           since;
-    ngx_uint_t                       lines;
-};
-
-
 struct ngx_http_cms_proxy_hashes_s {
     u_char                           tail[sizeof("='sha256-") - 1];
     size_t                           len;
@@ -40,19 +18,10 @@ struct ngx_http_cms_proxy_hashes_s {
 };
 
 
-static ngx_uint_t ngx_http_cms_proxy_to_look_at(ngx_http_request_t *r,
-    ngx_http_cms_proxy_pages_t *pages);
 static ngx_uint_t ngx_http_cms_proxy_has_policy(ngx_http_request_t *r);
 static void ngx_http_cms_proxy_find_in(ngx_http_cms_proxy_hashes_t *h,
     u_char *p, u_char *last);
 static ngx_uint_t ngx_http_cms_proxy_is_hash(u_char *p, u_char *last);
-
-
-ngx_http_cms_proxy_pages_t *
-ngx_http_cms_proxy_create_pages(ngx_pool_t *pool)
-{
-    return ngx_pcalloc(pool, sizeof(ngx_http_cms_proxy_pages_t));
-}
 
 
 ngx_http_cms_proxy_hashes_t *
@@ -76,7 +45,7 @@ ngx_http_cms_proxy_hashes(ngx_http_request_t *r,
         return NULL;
     }
 
-    if (!ngx_http_cms_proxy_to_look_at(r, wb->pages)) {
+    if (!ngx_http_cms_proxy_to_look_at(r, wb->pages_hashed)) {
         return NULL;
     }
 
@@ -87,41 +56,6 @@ ngx_http_cms_proxy_hashes(ngx_http_request_t *r,
     }
 
     return h;
-}
-
-
-static ngx_uint_t
-ngx_http_cms_proxy_to_look_at(ngx_http_request_t *r,
-    ngx_http_cms_proxy_pages_t *pages)
-{
-    time_t                        now;
-    uint32_t                      hash;
-    ngx_http_cms_proxy_looked_t  *page;
-
-    now = ngx_time();
-
-    if (now - pages->since >= NGX_HTTP_CMS_PROXY_HASHES_AGAIN) {
-        pages->since = now;
-        pages->lines = 0;
-    }
-
-    if (pages->lines == NGX_HTTP_CMS_PROXY_HASHES_LINES) {
-        return 0;
-    }
-
-    hash = ngx_murmur_hash2(r->uri.data, r->uri.len);
-    page = &pages->page[hash % NGX_HTTP_CMS_PROXY_HASHES_PAGES];
-
-    if (page->hash == hash
-        && now - page->looked < NGX_HTTP_CMS_PROXY_HASHES_AGAIN)
-    {
-        return 0;
-    }
-
-    page->hash = hash;
-    page->looked = now;
-
-    return 1;
 }
 
 
@@ -245,5 +179,5 @@ ngx_http_cms_proxy_report_hashes(ngx_http_request_t *r,
         return;
     }
 
-    wb->pages->lines++;
+    ngx_http_cms_proxy_line_said(wb->pages_hashed);
 }

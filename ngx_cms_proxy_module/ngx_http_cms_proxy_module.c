@@ -195,11 +195,13 @@ static ngx_command_t
      * responses the length is not known in advance, they are not sent in
      * parts (Range), and their ETag is a weak one.  The web bridge is asked
      * for whole answers that are not compressed; one that is gzip'd all the
-     * same is opened first, one in another coding stays as it is, with a
-     * warning in the log.  Bodies with the status 204, 206 and 304 stay, too.
+     * same is opened first, one in another coding stays as it is.  Bodies
+     * with the status 204, 206 and 304 stay, too, and all that the edge answers
+     * itself: files that X-Accel-Redirect leads to, error pages of nginx.
      * Of what a page has hashes (integrity=, Content-Security-Policy) browsers
-     * refuse scripts and styles that were changed: the log warns of such pages
-     * once an hour, and ten of them at most, in each worker.
+     * refuse scripts and styles that were changed.  The log warns of such
+     * pages, and of those in another coding: each once an hour, and ten of a
+     * kind at most, in each worker.
      */
 
     { ngx_string("rewrite_body"),

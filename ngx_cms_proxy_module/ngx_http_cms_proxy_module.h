@@ -92,7 +92,8 @@ struct ngx_http_cms_proxy_srv_conf_s {
     uint64_t                         rewrite_hints;  /* of those, see there */
     cms_rewrite_set_t               *rewrite_set;    /* to the guest */
     cms_rewrite_set_t               *rewrite_back;   /* from the guest */
-    ngx_http_cms_proxy_pages_t      *pages;          /* ..._hashes.c */
+    ngx_http_cms_proxy_pages_t      *pages_hashed;   /* ..._once.c */
+    ngx_http_cms_proxy_pages_t      *pages_encoded;
 
     /* ngx_http_cms_proxy_balance.c */
     ngx_array_t                      keepalive;   /* ..._directive_t */
@@ -320,9 +321,17 @@ ngx_int_t ngx_http_cms_proxy_body_header(ngx_http_request_t *r,
     ngx_http_cms_proxy_ctx_t *ctx);
 void ngx_http_cms_proxy_body_init(void);
 
-/* ngx_http_cms_proxy_hashes.c: scripts that browsers may refuse */
+/* ngx_http_cms_proxy_once.c: pages that the log tells of */
 
 ngx_http_cms_proxy_pages_t *ngx_http_cms_proxy_create_pages(ngx_pool_t *pool);
+
+/* 0: it was asked for this page within the hour, or ten lines were said */
+
+ngx_uint_t ngx_http_cms_proxy_to_look_at(ngx_http_request_t *r,
+    ngx_http_cms_proxy_pages_t *pages);
+void ngx_http_cms_proxy_line_said(ngx_http_cms_proxy_pages_t *pages);
+
+/* ngx_http_cms_proxy_hashes.c: scripts that browsers may refuse */
 
 /* for the body of this response; NULL: it is not looked at */
 

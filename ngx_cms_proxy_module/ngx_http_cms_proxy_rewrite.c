@@ -89,8 +89,10 @@ ngx_http_cms_proxy_init_rewrite(ngx_conf_t *cf,
         }
     }
 
-    wb->pages = ngx_http_cms_proxy_create_pages(cf->pool);
-    if (wb->pages == NULL) {
+    wb->pages_hashed = ngx_http_cms_proxy_create_pages(cf->pool);
+    wb->pages_encoded = ngx_http_cms_proxy_create_pages(cf->pool);
+
+    if (wb->pages_hashed == NULL || wb->pages_encoded == NULL) {
         return NGX_CONF_ERROR;
     }
 
