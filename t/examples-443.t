@@ -81,7 +81,7 @@ SKIP: {
 {
     my %port;
     my $look = sub {
-        %port = map { /^(\w+) .*?:(\d+) .*\(\("(\w+)"/ ? ("$3 $1 $2" => 1) : () }
+        %port = map { /^(\w+) .*?:(\d+) .*\(\("(\w+)"/; "$3 $1 $2" => 1 }
             split /\n/, ($site->output('edge', qw(ss -Hlntup)))[1];
     };
     ok(wait_until(sub { $look->(); $port{'turnserver udp 3478'} }),
@@ -264,7 +264,8 @@ like($site->curl('-I', "https://$name/en-US/home"), qr{^HTTP/2 200},
 spew('/etc/cms-edge/nftables.conf', "table inet {\n");
 ok(!eval { Edge::Examples::coturn($site->in('edge')); 1 },
     'where the port cannot be closed, coturn does not start');
-like($@, qr/ExecStartPre/, '... by the check before the start');
+like($@, qr/ExecStartPre.*nftables\.conf:1:/,
+    '... and the check before the start says why');
 done_testing();
 
 # A TURN server as somebody reaches it.

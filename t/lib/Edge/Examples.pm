@@ -157,8 +157,10 @@ sub coturn {
             or croak "$drop_in: ExecStartPre=$pre";
     }
     for my $pre ($unit =~ /^ExecStartPre=\+(.*)$/mg) {
-        system(@prefix, split ' ', $pre) == 0
-            or croak "$drop_in: ExecStartPre=+$pre";
+        open my $out, '-|', @prefix, 'sh', '-c', "exec $pre 2>&1"
+            or croak "sh: $!";
+        my $said = join '', <$out>;
+        close $out or croak "$drop_in: ExecStartPre=+$pre: $said";
     }
     my @env = $unit =~ /^Environment=(.*)$/mg;
     return (argv => [@prefix, @as, 'env', @env,
