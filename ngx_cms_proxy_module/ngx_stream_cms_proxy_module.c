@@ -62,8 +62,17 @@
 #include "cms_share_figures.h"
 #include "cms_stun.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 
 #define NGX_STREAM_CMS_PROXY_TIMEOUT    10000
+
+/* of so many strangers the memory is given back, so much later */
+
+#define NGX_STREAM_CMS_PROXY_MANY       1000
+#define NGX_STREAM_CMS_PROXY_TRIM_DELAY 5000
 
 /* the least that a slab pool with one small allocation fits in */
 
@@ -103,6 +112,8 @@ static void ngx_stream_cms_proxy_hand_over(ngx_stream_session_t *s,
     ngx_uint_t n);
 static void ngx_stream_cms_proxy_close(ngx_stream_session_t *s,
     cms_share_outcome_t outcome);
+static void ngx_stream_cms_proxy_unserved(ngx_log_t *log);
+static void ngx_stream_cms_proxy_trim_handler(ngx_event_t *ev);
 static void ngx_stream_cms_proxy_log(ngx_stream_session_t *s);
 static cms_share_figures_t *ngx_stream_cms_proxy_figures(
     ngx_stream_session_t *s);
@@ -199,6 +210,13 @@ static ngx_stream_variable_t  ngx_stream_cms_proxy_variables[] = {
 /* what a connection said so far: looked at, and never needed again */
 
 static u_char  ngx_stream_cms_proxy_bytes[CMS_PREREAD_MAX];
+
+
+/* how many left unserved since memory was given back, and when it is next */
+
+static ngx_uint_t        ngx_stream_cms_proxy_left;
+static ngx_event_t       ngx_stream_cms_proxy_trim;
+static ngx_connection_t  ngx_stream_cms_proxy_nobody = { .fd = -1 };
 
 
 static void
@@ -731,6 +749,7 @@ ngx_stream_cms_proxy_close(ngx_stream_session_t *s,
     ctx = ngx_stream_get_module_ctx(s, ngx_stream_cms_proxy_module);
 
     ngx_stream_cms_proxy_count(s, outcome);
+    ngx_stream_cms_proxy_unserved(ngx_cycle->log);
 
     if (c->ssl) {
         c->ssl->no_wait_shutdown = 1;
@@ -768,6 +787,50 @@ ngx_stream_cms_proxy_close(ngx_stream_session_t *s,
     }
 
     ngx_stream_finalize_session(s, status);
+}
+
+
+/*
+ * After a flood of strangers the heap is full of holes, which malloc() keeps:
+ * a worker would stay as large as it was at the worst moment.
+ */
+
+static void
+ngx_stream_cms_proxy_unserved(ngx_log_t *log)
+{
+#if defined(__GLIBC__)
+
+    ngx_event_t  *ev;
+
+    ev = &ngx_stream_cms_proxy_trim;
+
+    if (++ngx_stream_cms_proxy_left < NGX_STREAM_CMS_PROXY_MANY
+        || ev->timer_set)
+    {
+        return;
+    }
+
+    ev->handler = ngx_stream_cms_proxy_trim_handler;
+    ev->data = &ngx_stream_cms_proxy_nobody;
+    ev->log = log;
+    ev->cancelable = 1;
+
+    ngx_add_timer(ev, NGX_STREAM_CMS_PROXY_TRIM_DELAY);
+
+#endif
+}
+
+
+static void
+ngx_stream_cms_proxy_trim_handler(ngx_event_t *ev)
+{
+#if defined(__GLIBC__)
+
+    ngx_stream_cms_proxy_left = 0;
+
+    (void) malloc_trim(0);
+
+#endif
 }
 
 
