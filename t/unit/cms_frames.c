@@ -169,6 +169,12 @@ test_memory(void)
     ok(f.text != NULL, "half a text is held");
     cms_frames_end(&f);
     ok(f.text == NULL, "and can be forgotten");
+    begin(&f);
+    run(&f, B("\x81\x08web."), 3, 0);
+    run(&f, NULL, 0, 1, 1);
+    ok(out_len == 6 && memcmp(out + 2, "web.", 4) == 0,
+       "or comes out when nothing more comes");
+    cms_frames_end(&f);
 }
 
 int
