@@ -24,7 +24,9 @@
  * second connection, the client's address and the port that it connected to
  * stay.  Where only one of https= and turns= is there, it takes all TLS.  HTTP
  * without TLS goes to https=, for the answer that it should be TLS, or else to
- * http=.  Anything else, and what has no target, is closed.
+ * http=.  Anything else, and what has no target, is closed.  A ClientHello has
+ * to fit in the socket's receive buffer: with "listen ... rcvbuf=8k" one of
+ * 5 kB never comes whole, and is closed at the timeout.
  *
  * Variables: $cms_preread_protocol ("stun", "tls", "http"),
  * $cms_preread_server_name (SNI), $cms_preread_alpn (offered, with commas; of
@@ -1048,6 +1050,7 @@ ngx_stream_cms_proxy_share(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_stream_cms_proxy_srv_conf_t *scf = conf;
 
     char                        *rv;
+    ngx_url_t                    u;
     ngx_str_t                   *value, turn, proxy_protocol;
     ngx_uint_t                   i;
     ngx_stream_core_srv_conf_t  *cscf;
@@ -1087,6 +1090,17 @@ ngx_stream_cms_proxy_share(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
 
         scf->proxy = cscf->handler;
+
+        ngx_memzero(&u, sizeof(ngx_url_t));
+
+        u.url = turn;
+        u.no_resolve = 1;
+
+        if (ngx_parse_url(cf->pool, &u) == NGX_OK && !u.no_port) {
+            scf->turn.text = turn;
+            scf->turn.addrs = u.addrs;
+            scf->turn.naddrs = u.naddrs;
+        }
     }
 
     if (proxy_protocol.data) {

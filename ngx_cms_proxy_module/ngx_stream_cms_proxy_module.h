@@ -43,6 +43,13 @@ typedef struct {
     ngx_uint_t                     configured;
     ngx_stream_cms_proxy_target_t  targets[NGX_STREAM_CMS_PROXY_TARGETS];
 
+    /* turn=, where it is an address that is no name and no variable */
+    ngx_stream_cms_proxy_target_t  turn;
+
+    /* what the server listens on: with ssl, without */
+    unsigned                       ssl:1;
+    unsigned                       plain:1;
+
     /* the stock proxy's, with turn= */
     ngx_stream_content_handler_pt  proxy;
     ngx_msec_t                     timeout;

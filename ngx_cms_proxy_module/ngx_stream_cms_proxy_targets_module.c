@@ -41,9 +41,21 @@ static ngx_int_t ngx_stream_cms_proxy_check_target(ngx_cycle_t *cycle,
     ngx_stream_cms_proxy_srv_conf_t *scf, ngx_uint_t n);
 static ngx_int_t ngx_stream_cms_proxy_check_verify(ngx_cycle_t *cycle,
     ngx_stream_conf_ctx_t *ctx);
+#if (NGX_HTTP_SSL)
+static ngx_uint_t ngx_stream_cms_proxy_same_trust(
+    ngx_http_ssl_srv_conf_t *http, ngx_stream_cms_proxy_ssl_conf_t *stream);
+static ngx_uint_t ngx_stream_cms_proxy_same(ngx_str_t *a, ngx_str_t *b);
+#endif
 static ngx_http_conf_addr_t *ngx_stream_cms_proxy_find_http(
     ngx_cycle_t *cycle, ngx_addr_t *addr);
-static ngx_int_t ngx_stream_cms_proxy_check_udp(ngx_cycle_t *cycle);
+static ngx_int_t ngx_stream_cms_proxy_check_listens(ngx_cycle_t *cycle);
+static ngx_int_t ngx_stream_cms_proxy_check_way(ngx_cycle_t *cycle,
+    ngx_stream_cms_proxy_srv_conf_t *scf);
+static ngx_stream_addr_conf_t *ngx_stream_cms_proxy_addr_conf(
+    ngx_listening_t *ls, ngx_uint_t n);
+static size_t ngx_stream_cms_proxy_size(ngx_listening_t *ls);
+static ngx_stream_cms_proxy_srv_conf_t *ngx_stream_cms_proxy_srv_conf(
+    ngx_stream_addr_conf_t *addr_conf);
 static ngx_int_t ngx_stream_cms_proxy_find(ngx_cycle_t *cycle,
     ngx_stream_cms_proxy_target_t *target);
 static ngx_listening_t *ngx_stream_cms_proxy_find_listening(
@@ -104,12 +116,17 @@ ngx_stream_cms_proxy_init_conf(ngx_cycle_t *cycle, void *conf)
 
     i = 0;
 
+    if (ngx_stream_cms_proxy_check_listens(cycle) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     while ((ctx = ngx_stream_cms_proxy_next_server(cycle, &i)) != NULL) {
 
         scf = ctx->srv_conf[ngx_stream_cms_proxy_module.ctx_index];
 
         if (ngx_stream_cms_proxy_check_events(cycle, scf) != NGX_OK
-            || ngx_stream_cms_proxy_check_preread(cycle, ctx) != NGX_OK)
+            || ngx_stream_cms_proxy_check_preread(cycle, ctx) != NGX_OK
+            || ngx_stream_cms_proxy_check_way(cycle, scf) != NGX_OK)
         {
             return NGX_CONF_ERROR;
         }
@@ -123,10 +140,6 @@ ngx_stream_cms_proxy_init_conf(ngx_cycle_t *cycle, void *conf)
         if (ngx_stream_cms_proxy_check_verify(cycle, ctx) != NGX_OK) {
             return NGX_CONF_ERROR;
         }
-    }
-
-    if (ngx_stream_cms_proxy_check_udp(cycle) != NGX_OK) {
-        return NGX_CONF_ERROR;
     }
 
     return NGX_CONF_OK;
@@ -277,6 +290,16 @@ ngx_stream_cms_proxy_check_target(ngx_cycle_t *cycle,
         return NGX_ERROR;
     }
 
+    /* there nginx would go by the address that the client connected to */
+
+    if (ngx_inet_wildcard(target->addr->sockaddr)) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "\"%V%V\" names no address of a listener, but all, "
+                      "in %s:%ui",
+                      &kind->name, &target->text, scf->file, scf->line);
+        return NGX_ERROR;
+    }
+
     ngx_memzero(&l, sizeof(ngx_stream_cms_proxy_listen_t));
 
     if (target->listening->handler == ngx_http_init_connection) {
@@ -342,9 +365,7 @@ ngx_stream_cms_proxy_check_verify(ngx_cycle_t *cycle,
     scf = ctx->srv_conf[ngx_stream_cms_proxy_module.ctx_index];
     sslcf = ctx->srv_conf[ngx_stream_ssl_module.ctx_index];
 
-    if (!(scf->configured & CMS_PREREAD_TO_HTTP)
-        || sslcf->verify == NGX_STREAM_CMS_PROXY_VERIFY_ON)
-    {
+    if (!(scf->configured & CMS_PREREAD_TO_HTTP)) {
         return NGX_OK;
     }
 
@@ -360,6 +381,37 @@ ngx_stream_cms_proxy_check_verify(ngx_cycle_t *cycle,
 
         sscf = cscfp[i]->ctx->srv_conf[ngx_http_ssl_module.ctx_index];
 
+        if (sscf->reject_handshake) {
+            ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                          "\"ssl_reject_handshake\" of the server in %s:%ui "
+                          "rejects nobody whom \"cms_share\" hands to "
+                          "\"http=%V\" in %s:%ui",
+                          cscfp[i]->file_name, cscfp[i]->line,
+                          &scf->targets[NGX_STREAM_CMS_PROXY_HTTP].text,
+                          scf->file, scf->line);
+        }
+
+        if (sscf->verify == 0) {
+            continue;
+        }
+
+        if (sslcf->verify && !ngx_stream_cms_proxy_same_trust(sscf, sslcf)) {
+            ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                          "the server in %s:%ui trusts other client "
+                          "certificates than the stream server that hands "
+                          "to \"http=%V\" in %s:%ui: ssl_client_certificate, "
+                          "ssl_trusted_certificate, ssl_crl and "
+                          "ssl_verify_depth must be the same",
+                          cscfp[i]->file_name, cscfp[i]->line,
+                          &scf->targets[NGX_STREAM_CMS_PROXY_HTTP].text,
+                          scf->file, scf->line);
+            return NGX_ERROR;
+        }
+
+        if (sslcf->verify == NGX_STREAM_CMS_PROXY_VERIFY_ON) {
+            continue;
+        }
+
         if (sscf->verify == NGX_STREAM_CMS_PROXY_VERIFY_ON) {
             ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
                           "\"ssl_verify_client on\" of the server in %s:%ui "
@@ -372,7 +424,7 @@ ngx_stream_cms_proxy_check_verify(ngx_cycle_t *cycle,
             return NGX_ERROR;
         }
 
-        if (sscf->verify && sslcf->verify == 0) {
+        if (sslcf->verify == 0) {
             ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
                           "\"ssl_verify_client\" of the server in %s:%ui "
                           "asks nobody whom \"cms_share\" hands to "
@@ -387,6 +439,30 @@ ngx_stream_cms_proxy_check_verify(ngx_cycle_t *cycle,
 
     return NGX_OK;
 }
+
+
+#if (NGX_HTTP_SSL)
+
+static ngx_uint_t
+ngx_stream_cms_proxy_same_trust(ngx_http_ssl_srv_conf_t *http,
+    ngx_stream_cms_proxy_ssl_conf_t *stream)
+{
+    return ngx_stream_cms_proxy_same(&http->client_certificate,
+                                     &stream->client_certificate)
+           && ngx_stream_cms_proxy_same(&http->trusted_certificate,
+                                        &stream->trusted_certificate)
+           && ngx_stream_cms_proxy_same(&http->crl, &stream->crl)
+           && http->verify_depth == stream->verify_depth;
+}
+
+
+static ngx_uint_t
+ngx_stream_cms_proxy_same(ngx_str_t *a, ngx_str_t *b)
+{
+    return a->len == b->len && ngx_strncmp(a->data, b->data, a->len) == 0;
+}
+
+#endif
 
 
 /* the servers that http chooses from; here only while the conf is read */
@@ -428,13 +504,11 @@ ngx_stream_cms_proxy_find_http(ngx_cycle_t *cycle, ngx_addr_t *addr)
 
 
 static ngx_int_t
-ngx_stream_cms_proxy_check_udp(ngx_cycle_t *cycle)
+ngx_stream_cms_proxy_check_listens(ngx_cycle_t *cycle)
 {
-    u_char                           *p;
     ngx_uint_t                        i, n;
     ngx_listening_t                  *ls;
     ngx_stream_port_t                *port;
-    ngx_stream_conf_ctx_t            *ctx;
     ngx_stream_addr_conf_t           *addr_conf;
     ngx_stream_cms_proxy_srv_conf_t  *scf;
 
@@ -442,46 +516,132 @@ ngx_stream_cms_proxy_check_udp(ngx_cycle_t *cycle)
 
     for (i = 0; i < cycle->listening.nelts; i++) {
 
-        if (ls[i].type != SOCK_DGRAM
-            || ls[i].handler != ngx_stream_init_connection)
-        {
+        if (ls[i].handler != ngx_stream_init_connection) {
             continue;
         }
 
         port = ls[i].servers;
-        p = port->addrs;
 
         for (n = 0; n < port->naddrs; n++) {
 
-#if (NGX_HAVE_INET6)
-            if (ls[i].sockaddr->sa_family == AF_INET6) {
-                addr_conf = &((ngx_stream_in6_addr_t *) p)[n].conf;
+            addr_conf = ngx_stream_cms_proxy_addr_conf(&ls[i], n);
+            scf = ngx_stream_cms_proxy_srv_conf(addr_conf);
 
-            } else
-#endif
-            {
-                addr_conf = &((ngx_stream_in_addr_t *) p)[n].conf;
-            }
-
-#if (nginx_version >= 1025005)
-            ctx = addr_conf->default_server->ctx;
-#else
-            ctx = addr_conf->ctx;
-#endif
-
-            scf = ctx->srv_conf[ngx_stream_cms_proxy_module.ctx_index];
-
-            if (scf->configured) {
+            if (scf->configured && ls[i].type == SOCK_DGRAM) {
                 ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
                               "\"cms_share\" in a server that listens on "
                               "udp %V in %s:%ui",
                               &ls[i].addr_text, scf->file, scf->line);
                 return NGX_ERROR;
             }
+
+            if (addr_conf->ssl) {
+                scf->ssl = 1;
+
+            } else {
+                scf->plain = 1;
+            }
         }
     }
 
     return NGX_OK;
+}
+
+
+/* what would never be reached, or by itself without end */
+
+static ngx_int_t
+ngx_stream_cms_proxy_check_way(ngx_cycle_t *cycle,
+    ngx_stream_cms_proxy_srv_conf_t *scf)
+{
+    ngx_uint_t                      n;
+    ngx_stream_port_t              *port;
+    ngx_stream_cms_proxy_target_t  *turn;
+
+    if ((scf->configured & (CMS_PREREAD_TO_HTTPS|CMS_PREREAD_TO_TURNS))
+        && scf->ssl && !scf->plain)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "\"https=\" or \"turns=\" in a server that listens "
+                      "with ssl only, where no TLS is left, in %s:%ui",
+                      scf->file, scf->line);
+        return NGX_ERROR;
+    }
+
+    turn = &scf->turn;
+
+    if (turn->naddrs == 0
+        || ngx_stream_cms_proxy_find(cycle, turn) != NGX_OK
+        || turn->listening->handler != ngx_stream_init_connection)
+    {
+        return NGX_OK;
+    }
+
+    port = turn->listening->servers;
+
+    n = ngx_stream_cms_proxy_which(turn->addr->sockaddr, port->addrs,
+                                   port->naddrs,
+                                   ngx_stream_cms_proxy_size(turn->listening));
+
+    if (ngx_stream_cms_proxy_srv_conf(
+                     ngx_stream_cms_proxy_addr_conf(turn->listening, n))
+        ->configured)
+    {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                      "\"turn=%V\" is itself a port with \"cms_share\", "
+                      "and not coturn, in %s:%ui",
+                      &turn->text, scf->file, scf->line);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* of the addresses of a stream listener's port */
+
+static ngx_stream_addr_conf_t *
+ngx_stream_cms_proxy_addr_conf(ngx_listening_t *ls, ngx_uint_t n)
+{
+    ngx_stream_port_t  *port;
+
+    port = ls->servers;
+
+#if (NGX_HAVE_INET6)
+    if (ls->sockaddr->sa_family == AF_INET6) {
+        return &((ngx_stream_in6_addr_t *) port->addrs)[n].conf;
+    }
+#endif
+
+    return &((ngx_stream_in_addr_t *) port->addrs)[n].conf;
+}
+
+
+static size_t
+ngx_stream_cms_proxy_size(ngx_listening_t *ls)
+{
+#if (NGX_HAVE_INET6)
+    if (ls->sockaddr->sa_family == AF_INET6) {
+        return sizeof(ngx_stream_in6_addr_t);
+    }
+#endif
+
+    return sizeof(ngx_stream_in_addr_t);
+}
+
+
+static ngx_stream_cms_proxy_srv_conf_t *
+ngx_stream_cms_proxy_srv_conf(ngx_stream_addr_conf_t *addr_conf)
+{
+    ngx_stream_conf_ctx_t  *ctx;
+
+#if (nginx_version >= 1025005)
+    ctx = addr_conf->default_server->ctx;
+#else
+    ctx = addr_conf->ctx;
+#endif
+
+    return ctx->srv_conf[ngx_stream_cms_proxy_module.ctx_index];
 }
 
 
@@ -605,21 +765,11 @@ ngx_stream_cms_proxy_stream_listen(ngx_stream_cms_proxy_target_t *target,
 
     port = target->listening->servers;
 
-#if (NGX_HAVE_INET6)
-    if (target->addr->sockaddr->sa_family == AF_INET6) {
-        n = ngx_stream_cms_proxy_which(target->addr->sockaddr, port->addrs,
-                                       port->naddrs,
-                                       sizeof(ngx_stream_in6_addr_t));
-        addr_conf = &((ngx_stream_in6_addr_t *) port->addrs)[n].conf;
+    n = ngx_stream_cms_proxy_which(target->addr->sockaddr, port->addrs,
+                                   port->naddrs,
+                                ngx_stream_cms_proxy_size(target->listening));
 
-    } else
-#endif
-    {
-        n = ngx_stream_cms_proxy_which(target->addr->sockaddr, port->addrs,
-                                       port->naddrs,
-                                       sizeof(ngx_stream_in_addr_t));
-        addr_conf = &((ngx_stream_in_addr_t *) port->addrs)[n].conf;
-    }
+    addr_conf = ngx_stream_cms_proxy_addr_conf(target->listening, n);
 
     l->ssl = addr_conf->ssl;
     l->proxy_protocol = addr_conf->proxy_protocol;

@@ -90,6 +90,8 @@ for (
         qr/"https=127\.0\.0\.1:9" is no listener of this nginx/],
     ['a listener of another address', 'https=127.0.0.2:4443',
         qr/"https=127\.0\.0\.2:4443" is no listener of this nginx/],
+    ['every address of a port', 'https=0.0.0.0:4445',
+        qr/"https=0\.0\.0\.0:4445" names no address of a listener, but all/],
     ['a unix socket that is none', 'http=unix:/none',
         qr/"http=unix:\/none" is no listener of this nginx/],
     ['https= without ssl', 'https=127.0.0.1:4480',
@@ -139,6 +141,12 @@ for (
     ['udp', 'turn=127.0.0.1:3479',
         qr/"cms_share" in a server that listens on udp 127\.0\.0\.1:443/,
         'listen 127.0.0.1:443 udp;'],
+    ['https= where TLS is opened', 'https=127.0.0.1:4443',
+        qr/"https=" or "turns=" in a server that listens with ssl only/,
+        'listen 127.0.0.1:5351 ssl;'],
+    ['turn= of itself', 'turn=127.0.0.1:3478',
+        qr/"turn=127\.0\.0\.1:3478" is itself a port with "cms_share"/,
+        'listen 3478;'],
     ['ssl_preread', 'https=127.0.0.1:4443',
         qr/"ssl_preread" takes what "cms_share" hands on/,
         "listen 443;\nssl_preread on;"],
@@ -203,6 +211,17 @@ sub verify {
         'with a warning');
     ($status, $said) = verify('optional', "$ask optional;");
     unlike($said, qr/\[warn\]/, 'unless the stream server asks');
+    ($status, $said) = verify('off; ssl_reject_handshake on');
+    like($said, qr/\[warn\].*"ssl_reject_handshake" of the server/,
+        'one that rejects handshakes is told that there are none');
+    my $other = Edge::Certs::ca('outside');
+    for my $asks ('on', 'optional') {
+        ($status, $said) = verify($asks,
+            ($ask =~ s/(_certificate) \S+;/$1 $other;/r) . " $asks;");
+        isnt($status, 0, "$asks: whose certificates it trusts is the same");
+        like($said, qr/the server $file:\d+ trusts other .* $file:\d+/,
+            'and the error says so');
+    }
 }
 
 done_testing;
