@@ -1,5 +1,6 @@
 /* sources: ngx_cms_proxy_module/cms_turn_file.c */
 /* sources: ngx_cms_proxy_module/cms_status_html.c */
+/* sources: ngx_cms_proxy_module/cms_status_share.c */
 /* sources: ngx_cms_proxy_module/cms_status_problems.c */
 /* sources: ngx_cms_proxy_module/cms_status_prometheus.c */
 /* sources: ngx_cms_proxy_module/cms_text.c */
