@@ -69,7 +69,8 @@ $lock->rollback;
 ok($turn->wait_log(qr/is back after/, 2), 'locked: its end is noticed');
 is(notices($turn, 'is away'), 1, 'locked: once');
 $pg->value("select turn.add_user('octavio.test', 'unlocked', 'right')");
-is($turn->allocate('unlocked', 'right'), 'ok', 'locked: and users are asked for');
+ok(wait_until(sub { $turn->allocate('unlocked', 'right') eq 'ok' }, 5),
+    'locked: and users are asked for');
 
 # ---- every connection ends with its first question ----
 

@@ -4,7 +4,7 @@ use Edge::Netns;
 use Edge::Certs;
 use Edge::Coturn;
 use Edge::Nginx;
-use Edge::Process qw(wait_until);
+use Edge::Process qw(slurp wait_until);
 use Edge::WireClient;
 use Socket qw(inet_ntop AF_INET AF_INET6);
 use Test::More;
@@ -48,9 +48,17 @@ server { listen 127.0.0.1:4480; return 200 "here: opened $says\\n"; }
 CONF
 ok(wait_until(sub { $edge->workers == 2 }, 30), 'nginx serves');
 my @workers = $edge->workers;
-my %files = map { $_ => open_files($_) } @workers;
 
-sub open_files { scalar(() = glob "/proc/$_[0]/fd/*") }
+# connections(pid): its sockets but those that listen or lead to the master.
+sub connections {
+    my ($pid) = @_;
+    my @listening = map { (split)[9] } grep { /^ *\d+: \S+ \S+ 0A / }
+        map { split /\n/, slurp("/proc/$pid/net/$_") } qw(tcp tcp6);
+    my @unix = map { (split)[6] } split /\n/, slurp("/proc/$pid/net/unix");
+    my %known = map { $_ => 1 } @listening, @unix;
+    return grep { /^socket:\[(\d+)\]/ && !$known{$1} }
+        map { readlink // '' } glob "/proc/$pid/fd/*";
+}
 
 # ---- what clients say ----
 
@@ -307,6 +315,7 @@ is_deeply(\@claimed, ['127.0.0.77'], 'nobody has the address that it claims');
 is_deeply([$edge->workers], \@workers, 'no worker came to its end');
 unlike($edge->error_log, qr/\[(?:alert|crit|emerg)\]/,
     'none of it is a reason for alarm');
-ok(wait_until(sub { !grep { open_files($_) > $files{$_} } @workers }, 30),
-    'and no connection is left');
+ok(wait_until(sub { !map { connections($_) } @workers }, 30),
+    'and no connection is left')
+    or diag(join ' ', map { connections($_) } @workers);
 done_testing();

@@ -199,8 +199,9 @@ is(join(' ', map { $_->{event} } grep { $_->{event} ne 'joined' }
 $meeting->stop;
 
 $edge->stop;
-unlike($edge->error_log, qr/\[(?:alert|emerg|crit)\]|exited on signal/,
-    'nothing alarming is logged')
-    or diag(join "\n", (grep { /\[(?:alert|emerg|crit)\]|exited on/ }
-        split /\n/, $edge->error_log)[0 .. 9]);
+# (Garbage that begins as TLS does is "crit" to a stock nginx.)
+my @alarming = grep { /\[(?:alert|emerg|crit)\]|exited on signal/
+    && !/SSL_do_handshake\(\) failed/ } split /\n/, $edge->error_log;
+is_deeply(\@alarming, [], 'nothing alarming is logged')
+    or diag(join "\n", @alarming[0 .. 9]);
 done_testing();
